@@ -1,0 +1,176 @@
+package binarycache
+
+import (
+	"compress/bzip2"
+	"compress/gzip"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+
+	"gitlab.com/pantheros/pantheros/internal/nix"
+	"gitlab.com/pantheros/pantheros/internal/pipe"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// Level is how NARs are compressed when they are stored.
+type Level string
+
+// The levels, from no compression to the slowest. The zero value is Default.
+const (
+	None    Level = "none"
+	Fastest Level = "fastest"
+	Default Level = "default"
+	Better  Level = "better"
+	Best    Level = "best"
+)
+
+// Levels are all of them, for help texts and completion.
+var Levels = []Level{None, Fastest, Default, Better, Best}
+
+// ParseLevel checks a level that a person wrote.
+func ParseLevel(s string) (Level, error) {
+	for _, l := range Levels {
+		if s == string(l) {
+			return l, nil
+		}
+	}
+	return "", fmt.Errorf("compression %q is none of %v", s, Levels)
+}
+
+// compression is the word that narinfos have for it.
+func (l Level) compression() string {
+	if l == None {
+		return "none"
+	}
+	return "zstd"
+}
+
+// narKey is where a NAR is kept. The hash is the uncompressed NAR's, known
+// before any compressing, so that existence is checked first; whatever level
+// wrote the object, it holds those bytes.
+func (l Level) narKey(h nix.Hash) string {
+	if l == None {
+		return "nar/" + h.Base32() + ".nar"
+	}
+	return "nar/" + h.Base32() + ".nar.zst"
+}
+
+// encoders are expensive to make and hold megabytes: they are pooled, one pool
+// a level, each encoder used by one goroutine at a time without more of its
+// own, which costs the least CPU per byte.
+var encoders = func() map[Level]*sync.Pool {
+	pools := make(map[Level]*sync.Pool)
+	for level, speed := range map[Level]zstd.EncoderLevel{
+		Fastest: zstd.SpeedFastest,
+		Default: zstd.SpeedDefault,
+		Better:  zstd.SpeedBetterCompression,
+		Best:    zstd.SpeedBestCompression,
+	} {
+		pools[level] = &sync.Pool{New: func() any {
+			e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1))
+			if err != nil {
+				panic(err) // the options are constants
+			}
+			return e
+		}}
+	}
+	return pools
+}()
+
+// compressor yields the compressed bytes of a NAR and remembers their hash
+// and number. It is read once.
+type compressor struct {
+	level Level
+	nar   io.Reader
+	hash  hash.Hash
+	n     int64
+	pipe.Reader
+}
+
+func newCompressor(level Level, nar io.Reader) *compressor {
+	if level == "" {
+		level = Default
+	}
+	c := &compressor{level: level, nar: nar, hash: sha256.New()}
+	c.Source = pipe.Func(c.compress)
+	return c
+}
+
+func (c *compressor) compress(w io.Writer) (int64, error) {
+	out := writerFunc(func(p []byte) (int, error) {
+		c.hash.Write(p)
+		n, err := w.Write(p)
+		c.n += int64(n)
+		return n, err
+	})
+	if c.level == None {
+		_, err := io.Copy(out, c.nar)
+		return c.n, err
+	}
+	pool := encoders[c.level]
+	e := pool.Get().(*zstd.Encoder)
+	defer pool.Put(e)
+	e.Reset(out)
+	defer e.Reset(nil)
+	if _, err := io.Copy(e, c.nar); err != nil {
+		return c.n, err
+	}
+	return c.n, e.Close()
+}
+
+func (c *compressor) sum() (h nix.Hash) {
+	c.hash.Sum(h[:0])
+	return h
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// decoders are pooled for the same reasons as encoders. The window is what
+// Nix's own encoder may use at its highest level.
+var decoders = sync.Pool{New: func() any {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return d
+}}
+
+// decompress undoes a narinfo's Compression.
+func decompress(compression string, r io.Reader) (io.ReadCloser, error) {
+	switch compression {
+	case "none":
+		return io.NopCloser(r), nil
+	case "zstd":
+		d := decoders.Get().(*zstd.Decoder)
+		if err := d.Reset(r); err != nil {
+			return nil, err
+		}
+		return &pooledDecoder{d}, nil
+	case "xz":
+		x, err := xz.NewReader(r)
+		return io.NopCloser(x), err
+	case "bzip2":
+		return io.NopCloser(bzip2.NewReader(r)), nil
+	case "gzip":
+		return gzip.NewReader(r)
+	default:
+		return nil, fmt.Errorf("compression %q is not one that can be read here (none, zstd, xz, bzip2, gzip)", compression)
+	}
+}
+
+type pooledDecoder struct{ *zstd.Decoder }
+
+func (d *pooledDecoder) Close() error {
+	if d.Decoder != nil {
+		_ = d.Reset(nil)
+		decoders.Put(d.Decoder)
+		d.Decoder = nil
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package binarycache
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"gitlab.com/pantheros/pantheros/internal/blob"
+	"gitlab.com/pantheros/pantheros/internal/nix"
+)
+
+// RootVersion is the version of the manifests that are written.
+const RootVersion = 1
+
+// Root is a manifest: one generation of a name, such as a host. What a
+// manifest names, and all that it refers to, is kept by garbage collection.
+type Root struct {
+	Version    int             `json:"version"`
+	Name       string          `json:"name"`
+	Generation string          `json:"generation"` // sorts by time
+	Time       time.Time       `json:"time"`
+	Paths      []nix.StorePath `json:"paths"`
+	Commit     string          `json:"commit,omitempty"` // of the configuration
+	Pusher     string          `json:"pusher,omitempty"` // user@machine
+	ClosureLen int             `json:"closure_paths"`
+	NARBytes   int64           `json:"closure_nar_bytes"`
+}
+
+var rootName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// CheckRootName refuses names that could not be part of an object's key.
+func CheckRootName(name string) error {
+	if !rootName.MatchString(name) {
+		return fmt.Errorf("root name %q: want letters, digits, dots, dashes and underscores, at most 64, starting with a letter or digit", name)
+	}
+	return nil
+}
+
+const generationTime = "20060102T150405.000Z"
+
+// newGeneration names a generation: its time, so that names sort, and a part
+// of the path's hash, so that two pushes in one millisecond differ.
+func newGeneration(t time.Time, p nix.StorePath) string {
+	return t.UTC().Format(generationTime) + "-" + p.HashPart()[:8]
+}
+
+// PutRoot writes a manifest, whose Version, Generation and Time it fills in.
+// Call it last: when all that the paths refer to is published.
+func (s *Sink) PutRoot(ctx context.Context, r Root, now time.Time) (Root, error) {
+	if err := CheckRootName(r.Name); err != nil {
+		return r, err
+	}
+	if len(r.Paths) == 0 {
+		return r, fmt.Errorf("root %s has no path", r.Name)
+	}
+	if err := s.init(ctx); err != nil {
+		return r, err
+	}
+	r.Version, r.Time = RootVersion, now.UTC().Truncate(time.Millisecond)
+	r.Generation = newGeneration(r.Time, r.Paths[0])
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return r, err
+	}
+	return r, s.putBytes(ctx, rootsPrefix+r.Name+"/"+r.Generation+".json", append(data, '\n'))
+}
+
+// ParseRoot reads a manifest of a cache whose store directory is storeDir.
+func ParseRoot(storeDir string, data []byte) (Root, error) {
+	var r Root
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := d.Decode(&r); err != nil {
+		return r, fmt.Errorf("not a root manifest: %v", err)
+	}
+	if r.Version != RootVersion {
+		return r, fmt.Errorf("root manifest of version %d, this program knows %d", r.Version, RootVersion)
+	}
+	if err := CheckRootName(r.Name); err != nil {
+		return r, err
+	}
+	if len(r.Paths) == 0 {
+		return r, errors.New("root manifest without paths")
+	}
+	for _, p := range r.Paths {
+		if _, err := nix.ParseStorePath(storeDir, string(p)); err != nil {
+			return r, fmt.Errorf("root manifest: %v", err)
+		}
+	}
+	return r, nil
+}
+
+// NewestRoot returns the last generation of a name.
+func NewestRoot(ctx context.Context, s blob.Store, cacheName, storeDir, name string) (Root, error) {
+	if err := CheckRootName(name); err != nil {
+		return Root{}, err
+	}
+	newest := ""
+	for info, err := range s.List(ctx, rootsPrefix+name+"/") {
+		if err != nil {
+			return Root{}, fmt.Errorf("list the roots of cache %s: %w", cacheName, err)
+		}
+		if strings.HasSuffix(info.Key, ".json") {
+			newest = max(newest, info.Key)
+		}
+	}
+	if newest == "" {
+		return Root{}, &RefusedError{Cache: cacheName, Reason: fmt.Sprintf("it has no root %q", name)}
+	}
+	data, err := blob.ReadAll(ctx, s, newest, metadataLimit)
+	if err != nil {
+		return Root{}, fmt.Errorf("read root %s of cache %s: %w", newest, cacheName, err)
+	}
+	r, err := ParseRoot(storeDir, data)
+	if err != nil {
+		return r, &RefusedError{Cache: cacheName, Reason: newest + ": " + err.Error()}
+	}
+	return r, nil
+}

@@ -1,0 +1,290 @@
+package binarycache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+
+	"gitlab.com/pantheros/pantheros/internal/blob"
+	"gitlab.com/pantheros/pantheros/internal/cache"
+	"gitlab.com/pantheros/pantheros/internal/nix"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// SinkOptions say how a cache is written.
+type SinkOptions struct {
+	Name     string // of the cache in messages, without credentials
+	StoreDir string // of the paths that come; empty: nix.DefaultStoreDir
+	// Keys sign every path. Without any, Unsigned must say that this is meant.
+	Keys     []nix.SecretKey
+	Unsigned bool
+	Level    Level // of compression
+	Priority int   // for a new cache's nix-cache-info; 0: DefaultPriority
+	// Lookups is how many narinfos are asked for at once; 0: 8.
+	Lookups int
+}
+
+// Sink writes store paths to a cache.
+type Sink struct {
+	store  blob.Store
+	o      SinkOptions
+	accept []nix.PublicKey // a path of the cache counts as there if one of these signed it
+
+	isNew    bool // the cache has no nix-cache-info
+	listKeys bool // the cache has no list of public keys
+	initOnce sync.Mutex
+	initDone bool
+
+	mu      sync.Mutex
+	flights map[nix.Hash]*flight
+}
+
+var _ cache.Sink = (*Sink)(nil)
+
+// OpenSink looks at the cache and refuses (RefusedError) what would make it
+// inconsistent: paths of another store directory, an unsigned push to a signed
+// cache, a key that the cache does not list. It writes nothing; a new cache
+// is set up by the first path.
+func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, error) {
+	if o.StoreDir == "" {
+		o.StoreDir = nix.DefaultStoreDir
+	}
+	if o.Lookups <= 0 {
+		o.Lookups = 8
+	}
+	if o.Priority == 0 {
+		o.Priority = DefaultPriority
+	}
+	refuse := func(format string, args ...any) (*Sink, error) {
+		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf(format, args...)}
+	}
+	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight)}
+	info, exists, err := readInfo(ctx, store, o.Name)
+	if err != nil {
+		return nil, err
+	}
+	if exists && info.StoreDir != o.StoreDir {
+		return refuse("it holds paths of the store %s, and these are of %s", info.StoreDir, o.StoreDir)
+	}
+	s.isNew = !exists
+	listed, hasList, err := readPublicKeys(ctx, store, o.Name)
+	if err != nil {
+		return nil, err
+	}
+	s.listKeys = !hasList
+	if len(o.Keys) == 0 {
+		if hasList && len(listed) > 0 {
+			return refuse("its paths are signed (%s), so this push needs the secret key (--secret-key-file)", listed[0].Name)
+		}
+		if !o.Unsigned {
+			return refuse("no signing key was given (--secret-key-file); clients refuse unsigned paths, so say --unsigned if that is meant")
+		}
+		return s, nil
+	}
+	for _, k := range o.Keys {
+		pub := k.Public()
+		s.accept = append(s.accept, pub)
+		if hasList && !contains(listed, pub) {
+			return refuse("it is signed with %s, and the given key is %s: clients that trust the one would refuse paths of the other", names(listed), describe(pub, listed))
+		}
+	}
+	if hasList {
+		s.accept = listed
+	}
+	return s, nil
+}
+
+func contains(keys []nix.PublicKey, k nix.PublicKey) bool {
+	for _, l := range keys {
+		if l == k {
+			return true
+		}
+	}
+	return false
+}
+
+func names(keys []nix.PublicKey) string {
+	var b bytes.Buffer
+	for i, k := range keys {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(k.Name)
+	}
+	return b.String()
+}
+
+// describe tells a key from a listed one of the same name.
+func describe(k nix.PublicKey, listed []nix.PublicKey) string {
+	for _, l := range listed {
+		if l.Name == k.Name {
+			return "another one of that name"
+		}
+	}
+	return k.Name
+}
+
+// Traits tells cache.Copy how to treat this sink. A cache that only pcache
+// and nix write has no path whose references are missing: both publish
+// references first.
+func (s *Sink) Traits() cache.Traits {
+	return cache.Traits{ClosureComplete: true, Large: runtime.GOMAXPROCS(0)}
+}
+
+// Missing asks for each narinfo. One that is damaged, is of another path or
+// has no signature of the cache's keys counts as missing: it is replaced.
+func (s *Sink) Missing(ctx context.Context, ps []nix.PathInfo) ([]nix.PathInfo, error) {
+	absent := make([]bool, len(ps))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.o.Lookups)
+	for i, p := range ps {
+		group.Go(func() error {
+			data, err := blob.ReadAll(ctx, s.store, narInfoKey(p.Path), nix.MaxNARInfoSize)
+			switch {
+			case errors.Is(err, blob.ErrNotExist), errors.Is(err, blob.ErrTooLarge):
+				absent[i] = true
+			case err != nil:
+				return fmt.Errorf("ask cache %s for %s: %w", s.o.Name, p.Path, err)
+			default:
+				absent[i] = !s.valid(p.Path, data)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var missing []nix.PathInfo
+	for i, p := range ps {
+		if absent[i] {
+			missing = append(missing, p)
+		}
+	}
+	return missing, nil
+}
+
+func (s *Sink) valid(p nix.StorePath, data []byte) bool {
+	info, err := nix.ParseNARInfo(s.o.StoreDir, data)
+	if err != nil || info.Path != p {
+		return false
+	}
+	if len(s.accept) == 0 {
+		return true
+	}
+	_, signed := info.SignedBy(s.accept)
+	return signed
+}
+
+// flight is a NAR on its way; others that want the same NAR wait for it.
+type flight struct {
+	done chan struct{}
+	info nix.NARInfo
+	err  error
+}
+
+// PutNAR stores the NAR under its hash, unless it is there: then nar is not
+// read. Two paths with the same contents share the object.
+func (s *Sink) PutNAR(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARInfo, error) {
+	if err := s.init(ctx); err != nil {
+		return nix.NARInfo{}, err
+	}
+	for {
+		s.mu.Lock()
+		f, waiting := s.flights[p.NARHash]
+		if !waiting {
+			f = &flight{done: make(chan struct{})}
+			s.flights[p.NARHash] = f
+		}
+		s.mu.Unlock()
+		if !waiting {
+			f.info, f.err = s.put(ctx, p, nar)
+			if f.err != nil {
+				s.mu.Lock()
+				delete(s.flights, p.NARHash)
+				s.mu.Unlock()
+			}
+			close(f.done)
+			return f.info, f.err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nix.NARInfo{}, ctx.Err()
+		}
+		if f.err == nil {
+			info := f.info
+			info.PathInfo = p
+			return info, nil
+		}
+		// The other one failed, perhaps for reasons of its own: try this one.
+	}
+}
+
+func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARInfo, error) {
+	info := nix.NARInfo{PathInfo: p, URL: s.o.Level.narKey(p.NARHash), Compression: s.o.Level.compression()}
+	// An object of that name was put whole and verified, or it is not there.
+	there, err := s.store.Stat(ctx, info.URL)
+	if err == nil && there.Size > 0 {
+		info.FileSize = there.Size
+		if d, ok := s.store.(blob.Digester); ok {
+			if info.FileHash, err = d.SHA256(ctx, info.URL); err != nil {
+				return info, fmt.Errorf("read %s of cache %s: %w", info.URL, s.o.Name, err)
+			}
+		}
+		return info, nil
+	}
+	if err != nil && !errors.Is(err, blob.ErrNotExist) {
+		return info, fmt.Errorf("ask cache %s for %s: %w", s.o.Name, info.URL, err)
+	}
+	c := newCompressor(s.o.Level, nar)
+	defer func() { _ = c.Close() }()
+	if err := s.store.Put(ctx, info.URL, c, -1); err != nil {
+		return info, err
+	}
+	info.FileHash, info.FileSize = c.sum(), c.n
+	return info, nil
+}
+
+// Publish signs the paths and writes their narinfos.
+func (s *Sink) Publish(ctx context.Context, infos []nix.NARInfo) error {
+	for _, n := range infos {
+		for _, k := range s.o.Keys {
+			n.PathInfo = n.Sign(k)
+		}
+		if err := s.putBytes(ctx, narInfoKey(n.Path), n.Marshal()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// init makes a new cache one, before its first path.
+func (s *Sink) init(ctx context.Context) error {
+	s.initOnce.Lock()
+	defer s.initOnce.Unlock()
+	if s.initDone {
+		return nil
+	}
+	if s.listKeys && len(s.accept) > 0 {
+		if err := s.putBytes(ctx, publicKeysKey, marshalPublicKeys(s.accept)); err != nil {
+			return err
+		}
+	}
+	if s.isNew {
+		info := Info{StoreDir: s.o.StoreDir, WantMassQuery: true, Priority: s.o.Priority}
+		if err := s.putBytes(ctx, cacheInfoKey, info.Marshal()); err != nil {
+			return err
+		}
+	}
+	s.initDone = true
+	return nil
+}
+
+func (s *Sink) putBytes(ctx context.Context, key string, data []byte) error {
+	return s.store.Put(ctx, key, bytes.NewReader(data), int64(len(data)))
+}

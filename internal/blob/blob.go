@@ -1,0 +1,96 @@
+// Package blob defines a store of named bytes: what a binary cache needs of a
+// directory, a bucket or a web server, and nothing more. Policy (retries,
+// limits, signing, order) lives above it.
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"time"
+)
+
+// ErrNotExist is returned, possibly wrapped, by Open and Stat when the store
+// has answered that there is no such object. A store that cannot tell returns
+// another error: absence is an answer, never a guess.
+var ErrNotExist = errors.New("object does not exist")
+
+// ErrTooLarge is returned, wrapped, by ReadAll.
+var ErrTooLarge = errors.New("object is too large")
+
+// Info describes an object.
+type Info struct {
+	Key      string
+	Size     int64     // bytes
+	Modified time.Time // when it was written, as far as the store knows
+}
+
+// Reader reads objects. Methods may be called concurrently.
+type Reader interface {
+	// Open returns the object's bytes. The caller closes it.
+	Open(ctx context.Context, key string) (io.ReadCloser, error)
+	// Stat says whether there is an object, and its size.
+	Stat(ctx context.Context, key string) (Info, error)
+}
+
+// Store also writes, lists and deletes.
+type Store interface {
+	Reader
+	// Put stores what r yields under key, replacing an earlier object. The
+	// object becomes visible whole or not at all: an error from r, from the
+	// store, or the end of ctx leaves what was there before. size is the
+	// number of bytes that r will yield, checked, or -1 if not known. If r
+	// has a WriteTo method Put may use it.
+	Put(ctx context.Context, key string, r io.Reader, size int64) error
+	// List yields the objects whose keys start with prefix, sorted by key. An
+	// error ends the sequence.
+	List(ctx context.Context, prefix string) iter.Seq2[Info, error]
+	// Delete removes an object. One that is absent is no error.
+	Delete(ctx context.Context, key string) error
+}
+
+// Digester is what a Store may also be when it can tell an object's SHA-256
+// for less than it costs to fetch it.
+type Digester interface {
+	SHA256(ctx context.Context, key string) ([32]byte, error)
+}
+
+// ReadAll reads a small object whole. One larger than limit is ErrTooLarge.
+func ReadAll(ctx context.Context, s Reader, key string, limit int64) ([]byte, error) {
+	r, err := s.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("read %s: %w: more than %d bytes", key, ErrTooLarge, limit)
+	}
+	return data, nil
+}
+
+// CheckKey refuses keys that not every store can hold: a key is one or more
+// elements joined by slashes, none of them empty, starting with a dot, or
+// holding control characters or a backslash.
+func CheckKey(key string) error {
+	if key == "" || len(key) > 1024 {
+		return fmt.Errorf("object key of %d bytes", len(key))
+	}
+	for part := range strings.SplitSeq(key, "/") {
+		if part == "" || part[0] == '.' {
+			return fmt.Errorf("object key %q: an element is empty or starts with a dot", key)
+		}
+		for i := range len(part) {
+			if c := part[i]; c < ' ' || c == 0x7f || c == '\\' {
+				return fmt.Errorf("object key %q: character %q is not allowed", key, c)
+			}
+		}
+	}
+	return nil
+}

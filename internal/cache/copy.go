@@ -1,0 +1,171 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gitlab.com/pantheros/pantheros/internal/nix"
+)
+
+// Copy makes the closures of roots present in dst. It plans the union once,
+// then sends NARs largest first and publishes each path as soon as all that it
+// refers to is published, so that a visible path always has its whole closure.
+//
+// A path that cannot be read fails alone, with what refers to it; the rest is
+// still sent, and the error says what failed. An error of the sink stops the
+// copy. Either way dst is consistent, and copying again does the rest. The
+// Result is valid also when there is an error, once the closure is known.
+func Copy(ctx context.Context, dst Sink, src Source, roots []nix.StorePath, o Options) (Result, error) {
+	started := time.Now()
+	closure, err := src.Closure(ctx, roots...)
+	if err != nil {
+		return Result{}, err
+	}
+	traits := traitsOf(dst)
+	presence, err := plan(ctx, dst, closure, roots, traits.ClosureComplete && !o.Verify)
+	if err != nil {
+		return Result{Outcomes: outcomes(closure, nil, Pending)}, err
+	}
+	action := Pending
+	if o.DryRun {
+		action = Send
+	}
+	r := Result{Outcomes: outcomes(closure, presence, action), PlanTime: time.Since(started)}
+	p := o.Progress
+	if p == nil {
+		p = new(Progress)
+	}
+	for _, out := range r.Outcomes {
+		if out.Action == Skipped {
+			p.Skipped.Add(1)
+			continue
+		}
+		p.TotalPaths.Add(1)
+		p.TotalBytes.Add(out.Info.NARSize)
+	}
+	p.Planned.Store(true)
+	if o.DryRun || p.TotalPaths.Load() == 0 {
+		return r, nil
+	}
+	if err := newSchedule(dst, src, traits, p, r.Outcomes).run(ctx); err != nil {
+		return r, err
+	}
+	return r, confirm(ctx, dst, r.Outcomes, o.Verify)
+}
+
+// plan finds what dst has. If a present path vouches for its closure it asks
+// for the roots, then for what the missing ones refer to, and so on down, in
+// as few and as wide batches as that allows. Otherwise it asks for all at once.
+func plan(ctx context.Context, dst Sink, closure []nix.PathInfo, roots []nix.StorePath, trust bool) (map[nix.StorePath]string, error) {
+	present := make(map[nix.StorePath]string, len(closure))
+	if !trust {
+		missing, err := dst.Missing(ctx, closure)
+		if err != nil {
+			return nil, err
+		}
+		mark(present, closure, missing)
+		return present, nil
+	}
+	index := make(map[nix.StorePath]int, len(closure))
+	for i, p := range closure {
+		index[p.Path] = i
+	}
+	imply := func(p nix.PathInfo) {
+		stack := []nix.PathInfo{p}
+		for len(stack) > 0 {
+			p := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			for _, r := range p.References {
+				if _, done := present[r]; !done {
+					present[r] = Implied
+					stack = append(stack, closure[index[r]])
+				}
+			}
+		}
+	}
+	asked := make(map[nix.StorePath]bool, len(closure))
+	wave := roots
+	for len(wave) > 0 {
+		var batch []nix.PathInfo
+		for _, path := range wave {
+			if _, done := present[path]; !done && !asked[path] {
+				asked[path] = true
+				batch = append(batch, closure[index[path]])
+			}
+		}
+		missing, err := dst.Missing(ctx, batch)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range mark(present, batch, missing) {
+			imply(p)
+		}
+		wave = nil
+		for _, p := range missing {
+			// Implied meanwhile: a path of the same batch that is present
+			// refers to one that is not. The cache is damaged, or two
+			// different builds meet; sending it is right in either case.
+			delete(present, p.Path)
+			wave = append(wave, p.References...)
+		}
+	}
+	return present, nil
+}
+
+// mark notes which of asked are not missing, and returns those.
+func mark(present map[nix.StorePath]string, asked, missing []nix.PathInfo) []nix.PathInfo {
+	absent := make(map[nix.StorePath]bool, len(missing))
+	for _, p := range missing {
+		absent[p.Path] = true
+	}
+	var there []nix.PathInfo
+	for _, p := range asked {
+		if !absent[p.Path] {
+			present[p.Path] = Present
+			there = append(there, p)
+		}
+	}
+	return there
+}
+
+func outcomes(closure []nix.PathInfo, presence map[nix.StorePath]string, otherwise Action) []Outcome {
+	out := make([]Outcome, len(closure))
+	for i, p := range closure {
+		out[i] = Outcome{Info: p, Action: otherwise}
+		if reason, ok := presence[p.Path]; ok {
+			out[i].Action, out[i].Reason = Skipped, reason
+		}
+	}
+	return out
+}
+
+// confirm asks again for what was skipped because it was there: while NARs
+// went up somebody else's collector may have removed it. With verify it asks
+// for everything.
+func confirm(ctx context.Context, dst Sink, outs []Outcome, verify bool) error {
+	var ask []nix.PathInfo
+	for _, o := range outs {
+		if verify || o.Reason == Present {
+			ask = append(ask, o.Info)
+		}
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	gone, err := dst.Missing(ctx, ask)
+	if err != nil {
+		return fmt.Errorf("ask the cache again for what was there: %w", err)
+	}
+	if len(gone) > 0 {
+		return &GoneError{Paths: gone}
+	}
+	return nil
+}
+
+// sinkSide says that err stops the whole copy and not just one path.
+func sinkSide(err error) bool {
+	var pe *PathError
+	return !errors.As(err, &pe) || pe.Side != "source"
+}

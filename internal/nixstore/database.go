@@ -1,0 +1,165 @@
+package nixstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"gitlab.com/pantheros/pantheros/internal/nix"
+
+	_ "modernc.org/sqlite" // the driver named "sqlite"
+)
+
+// errNoDatabase says that the database cannot be used and Nix must be asked.
+var errNoDatabase = errors.New("the store's database cannot be read")
+
+// database opens Nix's database without ever writing to it. Schema: tables
+// ValidPaths and Refs of Nix's libstore/schema.sql, the same since Nix 2.4.
+func (s *Store) database(ctx context.Context) (*sql.DB, error) {
+	file := s.stateDir + "/db/db.sqlite"
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errNoDatabase, err)
+	}
+	f.Close()
+	// A URI needs its special characters escaped; the path is otherwise verbatim.
+	uri := "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(file)
+	modes := []string{"?mode=ro&_pragma=busy_timeout(5000)"}
+	// A database in WAL mode cannot be opened read-only on a read-only file
+	// system. Immutable reading is right only while there is no log: rows
+	// that are committed in one would be missed.
+	if _, err := os.Lstat(file + "-wal"); errors.Is(err, fs.ErrNotExist) {
+		modes = append(modes, "?mode=ro&immutable=1")
+	}
+	var last error
+	for _, mode := range modes {
+		db, err := sql.Open("sqlite", uri+mode)
+		if err != nil {
+			last = err
+			continue
+		}
+		var n int
+		if err := db.QueryRowContext(ctx, "select count(*) from (select 1 from ValidPaths limit 1)").Scan(&n); err != nil {
+			db.Close()
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			last = err
+			continue
+		}
+		return db, nil
+	}
+	return nil, fmt.Errorf("%w: %s: %v", errNoDatabase, file, last)
+}
+
+// closureFromDatabase reads the infos of everything reachable from roots.
+func closureFromDatabase(ctx context.Context, db *sql.DB, s *Store, roots []nix.StorePath) ([]nix.PathInfo, error) {
+	// One transaction: a snapshot, whatever Nix does meanwhile.
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("read the database of %s: %v", s, err)
+	}
+	defer tx.Rollback()
+	var ids []string
+	for _, p := range roots {
+		var id int64
+		err := tx.QueryRowContext(ctx, "select id from ValidPaths where path = ?", string(p)).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, &NotValidError{Path: p, Store: s.String()}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look up %s in %s: %v", p, s, err)
+		}
+		ids = append(ids, fmt.Sprint(id))
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	closure := "with recursive closure(id) as (select id from ValidPaths where id in (" + strings.Join(ids, ",") + ")" +
+		" union select r.reference from closure c join Refs r on r.referrer = c.id) "
+	infos, index, err := readInfos(ctx, tx, closure)
+	if err != nil {
+		return nil, fmt.Errorf("read the closure from %s: %v", s, err)
+	}
+	rows, err := tx.QueryContext(ctx, closure+"select r.referrer, r.reference from closure c join Refs r on r.referrer = c.id")
+	if err != nil {
+		return nil, fmt.Errorf("read references from %s: %v", s, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var from, to int64
+		if err := rows.Scan(&from, &to); err != nil {
+			return nil, fmt.Errorf("read references from %s: %v", s, err)
+		}
+		i, ok1 := index[from]
+		j, ok2 := index[to]
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("the database of %s is inconsistent: a reference to a missing row (nix-store --verify tells more)", s)
+		}
+		infos[i].References = append(infos[i].References, infos[j].Path)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read references from %s: %v", s, err)
+	}
+	return infos, nil
+}
+
+func readInfos(ctx context.Context, tx *sql.Tx, closure string) ([]nix.PathInfo, map[int64]int, error) {
+	rows, err := tx.QueryContext(ctx, closure+"select v.id, v.path, v.hash, v.narSize, v.deriver, v.sigs, v.ca from closure c join ValidPaths v on v.id = c.id")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer rows.Close()
+	var infos []nix.PathInfo
+	index := make(map[int64]int)
+	for rows.Next() {
+		var (
+			id                    int64
+			path, hash            string
+			size                  sql.NullInt64
+			deriver, sigs, caText sql.NullString
+		)
+		if err := rows.Scan(&id, &path, &hash, &size, &deriver, &sigs, &caText); err != nil {
+			return nil, nil, err
+		}
+		info, err := makeInfo(path, hash, size.Int64, deriver.String, strings.Fields(sigs.String), caText.String)
+		if err != nil {
+			return nil, nil, err
+		}
+		index[id] = len(infos)
+		infos = append(infos, info)
+	}
+	return infos, index, rows.Err()
+}
+
+// makeInfo checks what a database or the nix command says of a path.
+func makeInfo(path, hash string, size int64, deriver string, sigs []string, ca string) (info nix.PathInfo, err error) {
+	dir := path[:max(strings.LastIndexByte(path, '/'), 0)]
+	if info.Path, err = nix.ParseStorePath(dir, path); err != nil {
+		return info, err
+	}
+	if info.NARHash, err = nix.ParseHash(hash); err != nil {
+		return info, fmt.Errorf("%s: %v", path, err)
+	}
+	if size <= 0 {
+		return info, fmt.Errorf("%s: its NAR size is not known", path)
+	}
+	info.NARSize = size
+	if deriver != "" && deriver != "unknown-deriver" {
+		if info.Deriver, err = nix.ParseStorePath(dir, deriver); err != nil {
+			return info, fmt.Errorf("%s: its deriver: %v", path, err)
+		}
+	}
+	for _, text := range sigs {
+		// As in a narinfo, one that cannot be read proves nothing.
+		if sig, err := nix.ParseSignature(text); err == nil {
+			info.Signatures = append(info.Signatures, sig)
+		}
+	}
+	info.CA = ca
+	return info, nil
+}

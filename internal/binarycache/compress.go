@@ -86,24 +86,32 @@ var encoders = func() map[Level]*sync.Pool {
 type compressor struct {
 	level Level
 	nar   io.Reader
+	cpus  chan struct{}
 	hash  hash.Hash
 	n     int64
 	pipe.Reader
 }
 
-func newCompressor(level Level, nar io.Reader) *compressor {
+// newCompressor makes a compressor that works only while it holds a place in
+// cpus, and gives it back while it waits for its bytes to be taken: so there
+// may be many more uploads under way than processors.
+func newCompressor(level Level, nar io.Reader, cpus chan struct{}) *compressor {
 	if level == "" {
 		level = Default
 	}
-	c := &compressor{level: level, nar: nar, hash: sha256.New()}
+	c := &compressor{level: level, nar: nar, cpus: cpus, hash: sha256.New()}
 	c.Source = pipe.Func(c.compress)
 	return c
 }
 
 func (c *compressor) compress(w io.Writer) (int64, error) {
+	c.cpus <- struct{}{}
+	defer func() { <-c.cpus }()
 	out := writerFunc(func(p []byte) (int, error) {
 		c.hash.Write(p)
+		<-c.cpus
 		n, err := w.Write(p)
+		c.cpus <- struct{}{}
 		c.n += int64(n)
 		return n, err
 	})

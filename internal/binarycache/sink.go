@@ -25,7 +25,8 @@ type SinkOptions struct {
 	Unsigned bool
 	Level    Level // of compression
 	Priority int   // for a new cache's nix-cache-info; 0: DefaultPriority
-	// Lookups is how many narinfos are asked for at once; 0: 8.
+	// Lookups is how many narinfos are asked for at once; 0: what suits the
+	// store.
 	Lookups int
 }
 
@@ -39,6 +40,8 @@ type Sink struct {
 	listKeys bool // the cache has no list of public keys
 	initOnce sync.Mutex
 	initDone bool
+
+	cpus chan struct{} // a place for each processor, see newCompressor
 
 	mu      sync.Mutex
 	flights map[nix.Hash]*flight
@@ -55,7 +58,7 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 		o.StoreDir = nix.DefaultStoreDir
 	}
 	if o.Lookups <= 0 {
-		o.Lookups = 8
+		o.Lookups = lookups(store)
 	}
 	if o.Priority == 0 {
 		o.Priority = DefaultPriority
@@ -63,7 +66,7 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 	refuse := func(format string, args ...any) (*Sink, error) {
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf(format, args...)}
 	}
-	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight)}
+	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight), cpus: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	info, exists, err := readInfo(ctx, store, o.Name)
 	if err != nil {
 		return nil, err
@@ -133,7 +136,28 @@ func describe(k nix.PublicKey, listed []nix.PublicKey) string {
 // and nix write has no path whose references are missing: both publish
 // references first.
 func (s *Sink) Traits() cache.Traits {
-	return cache.Traits{ClosureComplete: true, Large: runtime.GOMAXPROCS(0)}
+	t := cache.Traits{ClosureComplete: true, Large: runtime.GOMAXPROCS(0)}
+	if r, ok := s.store.(blob.Remote); ok {
+		// Uploads wait for the network: more of them than processors. The
+		// large are few, since each may hold several parts in memory.
+		t.Large += remoteLarge
+		t.Small, t.SmallBelow = r.Parallel(), remoteSmall
+		t.Publishers = r.Parallel()
+	}
+	return t
+}
+
+const (
+	remoteLarge = 4
+	remoteSmall = 1 << 20 // bytes of NAR; most paths of a closure are smaller
+)
+
+// lookups is how many narinfos to ask a store for at once.
+func lookups(s blob.Reader) int {
+	if r, ok := s.(blob.Remote); ok {
+		return 2 * r.Parallel()
+	}
+	return 8
 }
 
 // Missing asks for each narinfo. One that is damaged, is of another path or
@@ -241,7 +265,7 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 	if err != nil && !errors.Is(err, blob.ErrNotExist) {
 		return info, fmt.Errorf("ask cache %s for %s: %w", s.o.Name, info.URL, err)
 	}
-	c := newCompressor(s.o.Level, nar)
+	c := newCompressor(s.o.Level, nar, s.cpus)
 	defer func() { _ = c.Close() }()
 	if err := s.store.Put(ctx, info.URL, c, -1); err != nil {
 		return info, err

@@ -33,7 +33,7 @@ type SourceOptions struct {
 	// addressed, which its receiver can check. Without any nothing is checked
 	// here.
 	Trusted []nix.PublicKey
-	Lookups int // narinfos asked for at once; 0: 8
+	Lookups int // narinfos asked for at once; 0: what suits the store
 }
 
 // Source reads store paths from a cache.
@@ -53,7 +53,7 @@ func OpenSource(ctx context.Context, store blob.Reader, o SourceOptions) (*Sourc
 		o.StoreDir = nix.DefaultStoreDir
 	}
 	if o.Lookups <= 0 {
-		o.Lookups = 8
+		o.Lookups = lookups(store)
 	}
 	info, exists, err := readInfo(ctx, store, o.Name)
 	if err != nil {

@@ -52,6 +52,13 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
+// Remote is what a Store may also be when its calls wait for a network rather
+// than for this machine.
+type Remote interface {
+	// Parallel is how many calls are worth having under way at once.
+	Parallel() int
+}
+
 // Digester is what a Store may also be when it can tell an object's SHA-256
 // for less than it costs to fetch it.
 type Digester interface {

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"gitlab.com/pantheros/pantheros/internal/cache"
+	"gitlab.com/pantheros/pantheros/pipeline/report"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+)
+
+// output is how a copy tells of itself.
+type output struct {
+	json     bool
+	progress string
+}
+
+func (o *output) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.json, "json", false, "print the result as JSON on standard output")
+	cmd.Flags().StringVar(&o.progress, "progress", "auto", "on standard error: auto, bar, plain, json or none")
+	_ = cmd.RegisterFlagCompletionFunc("progress", cobra.FixedCompletions([]string{"auto", "bar", "plain", "json", "none"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// start shows the progress of a copy until finish is called.
+func (o *output) start(cmd *cobra.Command, verb string) (p *cache.Progress, finish func()) {
+	p = new(cache.Progress)
+	w := cmd.ErrOrStderr()
+	kind := o.progress
+	if kind == "auto" {
+		kind = "plain"
+		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+			kind = "bar"
+		}
+	}
+	switch kind {
+	case "bar":
+		return p, poll(200*time.Millisecond, newBar(w, p, verb))
+	case "json":
+		return p, poll(250*time.Millisecond, jsonLines(w, p))
+	case "plain":
+		return p, poll(10*time.Second, plainLines(w, p, verb))
+	default:
+		return p, func() {}
+	}
+}
+
+// poll calls show at every tick and a last time, with done, at the end.
+func poll(every time.Duration, show func(done bool)) (finish func()) {
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				show(false)
+			case <-quit:
+				show(true)
+				return
+			}
+		}
+	})
+	return func() { close(quit); wg.Wait() }
+}
+
+// newBar is a bar that appears when there is something to send and goes when
+// it is done: what remains on the screen is the summary.
+func newBar(w io.Writer, p *cache.Progress, verb string) func(bool) {
+	var container *mpb.Progress
+	var bar *mpb.Bar
+	return func(done bool) {
+		if container == nil {
+			if done || !p.Planned.Load() || p.TotalPaths.Load() == 0 {
+				return
+			}
+			container = mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithAutoRefresh())
+			bar = container.AddBar(p.TotalBytes.Load(), mpb.BarRemoveOnComplete(),
+				mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+					return fmt.Sprintf("%s %d/%d paths ", verb, p.Paths.Load(), p.TotalPaths.Load())
+				})),
+				mpb.AppendDecorators(
+					decor.CountersKibiByte(" % .1f/% .1f "),
+					decor.AverageSpeed(decor.SizeB1024(0), "% .1f "),
+					decor.AverageETA(decor.ET_STYLE_GO),
+				))
+		}
+		bar.SetCurrent(min(p.Bytes.Load(), p.TotalBytes.Load()-1))
+		if done {
+			bar.Abort(true)
+			container.Wait()
+		}
+	}
+}
+
+func plainLines(w io.Writer, p *cache.Progress, verb string) func(bool) {
+	return func(done bool) {
+		if done || !p.Planned.Load() || p.TotalPaths.Load() == 0 {
+			return
+		}
+		fmt.Fprintf(w, "%s: %d of %d paths, %s of %s\n", verb,
+			p.Paths.Load(), p.TotalPaths.Load(), bytesText(p.Bytes.Load()), bytesText(p.TotalBytes.Load()))
+	}
+}
+
+// progressLine is one line of --progress json.
+type progressLine struct {
+	DonePaths  int64 `json:"done_paths"`
+	TotalPaths int64 `json:"total_paths"`
+	DoneBytes  int64 `json:"done_bytes"`
+	TotalBytes int64 `json:"total_bytes"`
+}
+
+func jsonLines(w io.Writer, p *cache.Progress) func(bool) {
+	enc := json.NewEncoder(w)
+	return func(bool) {
+		if p.Planned.Load() {
+			_ = enc.Encode(progressLine{p.Paths.Load(), p.TotalPaths.Load(), p.Bytes.Load(), p.TotalBytes.Load()})
+		}
+	}
+}
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+func (o *output) push(cmd *cobra.Command, p report.Push, result cache.Result) error {
+	w := cmd.OutOrStdout()
+	if o.json {
+		return printJSON(w, p)
+	}
+	if p.DryRun {
+		return printPlan(w, p, result)
+	}
+	if p.Status != report.Passed {
+		return nil // the error says it
+	}
+	if p.Sent.Paths == 0 {
+		fmt.Fprintf(w, "nothing to send: all %d paths are in %s\n", len(p.Paths), p.Cache)
+	} else {
+		fmt.Fprintf(w, "%d paths sent to %s: %s of NARs as %s, in %.1f s; %d were there\n",
+			p.Sent.Paths, p.Cache, bytesText(p.Sent.NARBytes), bytesText(p.Sent.FileBytes), p.Seconds, len(p.Paths)-p.Sent.Paths)
+	}
+	for _, r := range p.Roots {
+		if r.Generation != "" {
+			fmt.Fprintf(w, "root %s: generation %s\n", r.Name, r.Generation)
+		}
+	}
+	return nil
+}
+
+func printPlan(w io.Writer, p report.Push, result cache.Result) error {
+	var send report.Count
+	for _, o := range result.Outcomes {
+		if o.Action == cache.Send {
+			count(&send, o, cache.Send)
+			fmt.Fprintf(w, "send  %10s  %s\n", bytesText(o.Info.NARSize), o.Info.Path)
+		}
+	}
+	_, err := fmt.Fprintf(w, "%d of %d paths would be sent to %s, %s of NARs before compression\n",
+		send.Paths, len(p.Paths), p.Cache, bytesText(send.NARBytes))
+	return err
+}
+
+func (o *output) pull(cmd *cobra.Command, p pullReport, dryRun bool) error {
+	w := cmd.OutOrStdout()
+	if o.json {
+		return printJSON(w, p)
+	}
+	if dryRun {
+		var n int
+		var total int64
+		for _, path := range p.Paths {
+			if path.Action == "fetch" {
+				n++
+				total += path.NARBytes
+				fmt.Fprintf(w, "fetch %10s  %s\n", bytesText(path.NARBytes), path.Path)
+			}
+		}
+		_, err := fmt.Fprintf(w, "%d of %d paths would be fetched, %s of NARs\n", n, len(p.Paths), bytesText(total))
+		return err
+	}
+	if p.Status == report.Passed {
+		fmt.Fprintln(w, p)
+	}
+	return nil
+}
+
+// bytesText is a number of bytes for people.
+func bytesText(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	case n < 1<<30:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	default:
+		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
+	}
+}

@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+	"time"
+
+	"gitlab.com/pantheros/pantheros/internal/binarycache"
+	"gitlab.com/pantheros/pantheros/internal/cache"
+	"gitlab.com/pantheros/pantheros/internal/nix"
+	"gitlab.com/pantheros/pantheros/internal/nixstore"
+	"gitlab.com/pantheros/pantheros/pipeline/report"
+
+	"github.com/spf13/cobra"
+)
+
+type pushOptions struct {
+	store       string
+	keyFiles    []string
+	unsigned    bool
+	roots       []string
+	commit      string
+	compression string
+	dryRun      bool
+	verify      bool
+	output      output
+}
+
+func newPush() *cobra.Command {
+	var o pushOptions
+	cmd := &cobra.Command{
+		Use:   "push CACHE PATH...",
+		Short: "Copy closures from the local store to a cache",
+		Long: `Copies the closures of the given paths to a cache, signed. The union of all
+closures is planned once; what the cache has is not sent again. A path is a
+store path, a file in one or a link to one such as ./result; "-" reads paths
+from standard input, one a line.
+
+A push that is killed leaves nothing that a client could trip over, and running
+it again finishes it. Before it reports success it asks the cache again for
+what it found there at the beginning.
+
+With --root NAME=PATH, or --root NAME for the paths given, a manifest is
+written when all else is: it names a generation of NAME and keeps its closure
+from being collected.
+
+The secret key comes from --secret-key-file (mode 0600) or, for machines that
+hand over secrets in the environment, from $` + secretKeyVariable + `.
+
+Memory: about 30 MiB, and as many compressors as there are processors with 10
+to 60 MiB each by level; it does not grow with the paths' size.
+
+` + exitCodes,
+		Example: `  pcache push --secret-key-file key file:///srv/cache ./result
+  pcache push --secret-key-file key --root yoga=/nix/store/... file:///srv/cache
+  nix path-info --all | pcache push --secret-key-file key file:///srv/cache -`,
+		Args: atLeast(1, "it wants the address of a cache and the paths to push"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return push(cmd, args[0], args[1:], o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.store, "store", "", "the Nix store to read: a directory for a chroot store, daemon, local (default $NIX_REMOTE)")
+	f.StringArrayVar(&o.keyFiles, "secret-key-file", nil, "sign with the key in this file (can be repeated)")
+	f.BoolVar(&o.unsigned, "unsigned", false, "push without signatures to a cache that has none")
+	f.StringArrayVar(&o.roots, "root", nil, "write a root manifest: NAME=PATH, or NAME for the paths given (can be repeated)")
+	f.StringVar(&o.commit, "commit", "", "the configuration's commit, for the manifests")
+	f.StringVar(&o.compression, "compression", "", fmt.Sprintf("one of %v (default %s)", binarycache.Levels, binarycache.Default))
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be sent, and send nothing")
+	f.BoolVar(&o.verify, "verify", false, "ask the cache for every path, before and after, trusting nothing")
+	o.output.flags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("compression", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var words []string
+		for _, l := range binarycache.Levels {
+			words = append(words, string(l))
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	})
+	return cmd
+}
+
+// pushRun is a push under way.
+type pushRun struct {
+	pushOptions
+	addr    address
+	store   *nixstore.Store
+	keys    []nix.SecretKey
+	roots   []namedPath     // of --root, paths filled in by paths
+	paths   []nix.StorePath // all, each once
+	named   map[string][]nix.StorePath
+	started time.Time
+}
+
+func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions) error {
+	ctx := cmd.Context()
+	r := &pushRun{pushOptions: o, started: time.Now()}
+	if err := r.prepare(cmd.InOrStdin(), cacheAddress, args); err != nil {
+		return err
+	}
+	progress, finish := o.output.start(cmd, "sending")
+	sink, result, err := r.copy(ctx, progress)
+	var manifests map[string]string
+	if err == nil && !o.dryRun {
+		manifests, err = r.putRoots(ctx, sink, result)
+	}
+	finish()
+	if result.Outcomes == nil {
+		return err // nothing is known of the closures: there is nothing to report
+	}
+	summary := r.report(result, manifests, err, ctx.Err() != nil)
+	if printErr := o.output.push(cmd, summary, result); err == nil {
+		err = printErr
+	}
+	return err
+}
+
+func (r *pushRun) prepare(stdin io.Reader, cacheAddress string, args []string) (err error) {
+	if r.addr, err = openAddress(cacheAddress); err != nil {
+		return err
+	}
+	level := r.addr.level
+	if r.compression != "" {
+		if level, err = binarycache.ParseLevel(r.compression); err != nil {
+			return usageError{fmt.Errorf("--compression: %v", err)}
+		}
+	}
+	r.addr.level = level
+	if r.keys, err = secretKeys(r.keyFiles); err != nil {
+		return err
+	}
+	if len(r.keys) > 0 && r.unsigned {
+		return usagef("--unsigned contradicts the signing key that was given")
+	}
+	if r.store, err = nixstore.Open(r.pushOptions.store); err != nil {
+		return usageError{err}
+	}
+	if r.roots, err = parseRoots(r.pushOptions.roots); err != nil {
+		return err
+	}
+	return r.resolve(stdin, args)
+}
+
+// resolve finds the store paths that arguments, standard input and --root name.
+func (r *pushRun) resolve(stdin io.Reader, args []string) error {
+	var given []nix.StorePath
+	for _, arg := range args {
+		if arg != "-" {
+			p, err := r.store.Resolve(arg)
+			if err != nil {
+				return usageError{err}
+			}
+			given = append(given, p)
+			continue
+		}
+		lines := bufio.NewScanner(stdin)
+		for lines.Scan() {
+			line := strings.TrimSpace(lines.Text())
+			if line == "" {
+				continue
+			}
+			p, err := r.store.Resolve(line)
+			if err != nil {
+				return usageError{fmt.Errorf("standard input: %v", err)}
+			}
+			given = append(given, p)
+		}
+		if err := lines.Err(); err != nil {
+			return fmt.Errorf("read paths from standard input: %v", err)
+		}
+	}
+	r.named = make(map[string][]nix.StorePath)
+	r.paths = given
+	for _, root := range r.roots {
+		if root.path == "" {
+			if len(given) == 0 {
+				return usagef("--root %s: no path given for it", root.name)
+			}
+			r.named[root.name] = append(r.named[root.name], given...)
+			continue
+		}
+		p, err := r.store.Resolve(root.path)
+		if err != nil {
+			return usageError{fmt.Errorf("--root %s: %v", root.name, err)}
+		}
+		r.named[root.name] = append(r.named[root.name], p)
+		r.paths = append(r.paths, p)
+	}
+	if len(r.paths) == 0 {
+		return usagef("push: no paths given (see pcache push --help)")
+	}
+	seen := make(map[nix.StorePath]bool)
+	r.paths = slices.DeleteFunc(r.paths, func(p nix.StorePath) bool {
+		was := seen[p]
+		seen[p] = true
+		return was
+	})
+	return nil
+}
+
+func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (*binarycache.Sink, cache.Result, error) {
+	sink, err := binarycache.OpenSink(ctx, r.addr.store, binarycache.SinkOptions{
+		Name:     r.addr.name,
+		StoreDir: r.store.Dir(),
+		Keys:     r.keys,
+		Unsigned: r.unsigned,
+		Level:    r.addr.level,
+	})
+	if err != nil {
+		return nil, cache.Result{}, err
+	}
+	result, err := cache.Copy(ctx, sink, r.store, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
+	return sink, result, err
+}
+
+// putRoots writes the manifests and returns their generations by name.
+func (r *pushRun) putRoots(ctx context.Context, sink *binarycache.Sink, result cache.Result) (map[string]string, error) {
+	generations := make(map[string]string)
+	for name, paths := range r.named {
+		size := closureOf(result, paths)
+		root, err := sink.PutRoot(ctx, binarycache.Root{
+			Name: name, Paths: paths, Commit: r.commit, Pusher: pusher(),
+			ClosureLen: size.paths, NARBytes: size.bytes,
+		}, time.Now())
+		if err != nil {
+			return generations, fmt.Errorf("write the manifest of root %s: %w", name, err)
+		}
+		generations[name] = root.Generation
+	}
+	return generations, nil
+}
+
+func pusher() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username + "@" + host
+	}
+	return host
+}
+
+type closureSize struct {
+	paths   int
+	bytes   int64
+	members []int // indexes into the result's outcomes
+}
+
+func closureOf(result cache.Result, roots []nix.StorePath) closureSize {
+	index := make(map[nix.StorePath]int, len(result.Outcomes))
+	for i, o := range result.Outcomes {
+		index[o.Info.Path] = i
+	}
+	var size closureSize
+	seen := make(map[int]bool)
+	stack := slices.Clone(roots)
+	for len(stack) > 0 {
+		p := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		i, ok := index[p]
+		if !ok || seen[i] {
+			continue
+		}
+		seen[i] = true
+		size.paths++
+		size.bytes += result.Outcomes[i].Info.NARSize
+		size.members = append(size.members, i)
+		stack = append(stack, result.Outcomes[i].Info.References...)
+	}
+	return size
+}
+
+// report makes the push section of a pipeline's report.
+func (r *pushRun) report(result cache.Result, generations map[string]string, err error, interrupted bool) report.Push {
+	p := report.Push{
+		Schema: report.PushSchema, Status: report.Passed, Cache: r.addr.name,
+		Started: r.started.UTC().Truncate(time.Millisecond), Seconds: time.Since(r.started).Seconds(),
+		PlanSeconds: result.PlanTime.Seconds(), DryRun: r.dryRun,
+		Roots: []report.PushRoot{}, Paths: []report.PushPath{}, Skipped: map[string]report.Count{},
+	}
+	switch {
+	case interrupted:
+		p.Status, p.Error = report.Interrupted, "interrupted"
+	case err != nil:
+		p.Status, p.Error = report.Failed, err.Error()
+	}
+	for _, k := range r.keys {
+		p.PublicKeys = append(p.PublicKeys, k.Public().String())
+	}
+	rootsOf := make([][]int, len(result.Outcomes))
+	add := func(name string, paths []nix.StorePath) {
+		size := closureOf(result, paths)
+		root := report.PushRoot{Name: name, Path: string(paths[0]), Generation: generations[name], Paths: size.paths, NARBytes: size.bytes}
+		for _, i := range size.members {
+			rootsOf[i] = append(rootsOf[i], len(p.Roots))
+			count(&root.Sent, result.Outcomes[i], cache.Sent)
+		}
+		p.Roots = append(p.Roots, root)
+	}
+	names := make([]string, 0, len(r.named))
+	named := make(map[nix.StorePath]bool)
+	for name, paths := range r.named {
+		names = append(names, name)
+		for _, path := range paths {
+			named[path] = true
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		add(name, r.named[name])
+	}
+	for _, path := range r.paths {
+		if !named[path] {
+			add("", []nix.StorePath{path})
+		}
+	}
+	for i, o := range result.Outcomes {
+		count(&p.Sent, o, cache.Sent)
+		if o.Action == cache.Skipped {
+			skipped := p.Skipped[o.Reason]
+			count(&skipped, o, cache.Skipped)
+			p.Skipped[o.Reason] = skipped
+		}
+		p.Paths = append(p.Paths, report.PushPath{
+			Path: string(o.Info.Path), NARHash: o.Info.NARHash.String(), NARBytes: o.Info.NARSize,
+			FileBytes: o.FileSize, Action: string(o.Action), Reason: o.Reason, Roots: rootsOf[i],
+		})
+	}
+	slices.SortFunc(p.Paths, func(a, b report.PushPath) int { return strings.Compare(a.Path, b.Path) })
+	return p
+}
+
+func count(c *report.Count, o cache.Outcome, of cache.Action) {
+	if o.Action == of {
+		c.Paths++
+		c.NARBytes += o.Info.NARSize
+		c.FileBytes += o.FileSize
+	}
+}

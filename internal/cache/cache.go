@@ -74,10 +74,10 @@ type Options struct {
 
 // Progress counts what a running Copy has done. It may be read at any time.
 type Progress struct {
-	Planned             atomic.Bool // the totals are known
-	Paths, TotalPaths   atomic.Int64
-	Bytes, TotalBytes   atomic.Int64 // of NARs, uncompressed
-	Skipped, FailedPath atomic.Int64
+	Planned           atomic.Bool // the totals are known
+	Paths, TotalPaths atomic.Int64
+	Bytes, TotalBytes atomic.Int64 // of NARs, uncompressed
+	Skipped           atomic.Int64 // paths that were there
 }
 
 // Action is what became of a path.

@@ -228,7 +228,6 @@ func (s *schedule) kill(j *job, reason string) {
 	}
 	j.dead = true
 	j.out.Action, j.out.Reason = Failed, reason
-	s.progress.FailedPath.Add(1)
 	s.left--
 	for _, d := range j.dependents {
 		s.kill(d, fmt.Sprintf("it refers to %s, which failed", j.out.Info.Path))

@@ -1,0 +1,26 @@
+# yoga: the convertible. Battery life first; the NVIDIA GPU sleeps until asked.
+{
+  imports = [ ./hardware-configuration.nix ];
+
+  pantherOS = {
+    # The memory, so that it can be emptied under pressure.
+    base.swap-memory.file.size = 16 * 1024;
+
+    hardware.gpu = {
+      intel.enable = true;
+      nvidia = {
+        enable = true;
+        prime = "offload";
+        # The MX450 is of the first generation that the open modules support;
+        # switching it off at run time works better with the closed ones.
+        open = false;
+      };
+    };
+  };
+
+  # Orientation and light sensors: the screen turns with the machine.
+  hardware.sensor.iio.enable = true;
+
+  # Fingerprint reader, for login and sudo.
+  services.fprintd.enable = true;
+}

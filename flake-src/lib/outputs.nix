@@ -1,0 +1,39 @@
+# The flake's outputs. What there is of each kind follows from hosts.toml
+# alone; flake.nix, which Nix wants literal, holds only the inputs.
+inputs:
+let
+  inherit (inputs.nixpkgs) lib;
+  own = import ./. { inherit inputs; };
+
+  nixosConfigurations = lib.mapAttrs (_: own.mkSystem) own.inventory.hosts;
+
+  systems = lib.unique (lib.mapAttrsToList (_: host: host.system) own.inventory.hosts);
+  forEachSystem = f: lib.genAttrs systems (system: f inputs.nixpkgs.legacyPackages.${system});
+  systemOf = nixos: nixos.pkgs.stdenv.hostPlatform.system;
+in
+{
+  inherit nixosConfigurations;
+
+  # Each host's toplevel, derived from the configurations themselves, so that
+  # no list can forget a host; and the tests of tests/unit.
+  checks = forEachSystem (
+    pkgs:
+    lib.mapAttrs' (
+      name: nixos: lib.nameValuePair "host-${name}" nixos.config.system.build.toplevel
+    ) (lib.filterAttrs (_: nixos: systemOf nixos == pkgs.stdenv.hostPlatform.system) nixosConfigurations)
+    // import ../tests { inherit pkgs; }
+  );
+
+  formatter = forEachSystem (pkgs: pkgs.nixfmt-tree);
+
+  lib = {
+    inherit (own)
+      inventory
+      mkHome
+      mkSystem
+      validate
+      ;
+    # nix eval --json .#lib.validation.<host>
+    validation = lib.mapAttrs (_: own.validate) nixosConfigurations;
+  };
+}

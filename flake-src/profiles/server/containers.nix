@@ -1,0 +1,5 @@
+# Services in containers.
+{ lib, ... }:
+{
+  pantherOS.services.containers.podman.enable = lib.mkDefault true;
+}

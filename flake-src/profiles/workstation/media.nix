@@ -1,0 +1,5 @@
+# Films, music, pictures.
+{ lib, ... }:
+{
+  pantherOS.apps.media.enable = lib.mkDefault true;
+}

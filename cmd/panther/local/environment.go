@@ -1,0 +1,198 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Environment says where and how Nix is to run.
+type Environment struct {
+	Nix Nix
+	// Store is "auto", "system" or the root folder of a chroot store. "auto"
+	// is the system's store when Nix is the system's and the inputs are real,
+	// else the folder "store" in State.
+	Store string
+	// State is the folder that holds what panther keeps between runs.
+	State string
+	// Offline is true when nothing is to be fetched.
+	Offline bool
+	// Programs is a folder to look for pcache in, besides the caller's PATH.
+	Programs string
+	// Getenv looks up the caller's environment.
+	Getenv func(string) (string, bool)
+}
+
+// System reports whether the system's own store and settings are used.
+func (e Environment) System() bool {
+	switch e.Store {
+	case "system":
+		return true
+	case "auto", "":
+		return !e.Offline && !e.Nix.Private
+	}
+	return false
+}
+
+// storeRoot is the chroot store's root folder; empty for the system's store.
+func (e Environment) storeRoot() string {
+	switch {
+	case e.System():
+		return ""
+	case e.Store == "auto", e.Store == "":
+		return filepath.Join(e.State, "store")
+	}
+	return e.Store
+}
+
+// passed are the variables of the caller that every child gets.
+var passed = []string{"TMPDIR", "TZ"}
+
+// passedOnline say how to reach the network: for runs that fetch. A proxy's
+// address may hold a password.
+var passedOnline = []string{
+	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+	"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+	"NIX_SSL_CERT_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR",
+}
+
+// passedSystem belong to the system's and the user's own settings of Nix.
+var passedSystem = []string{
+	"HOME", "USER", "LOGNAME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS",
+	"XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "SSH_AUTH_SOCK",
+	"NIX_REMOTE", "NIX_CONF_DIR", "NIX_USER_CONF_FILES", "NIX_STATE_DIR", "NIX_STORE_DIR", "NIX_LOG_DIR",
+}
+
+// Shell prepares the folders that the environment needs and returns a Shell
+// whose commands run in it.
+func (e Environment) Shell() (*Shell, error) {
+	getenv := e.Getenv
+	if getenv == nil {
+		getenv = os.LookupEnv
+	}
+	callerPath, _ := getenv("PATH")
+	path := append([]string{e.Nix.Dir}, filepath.SplitList(callerPath)...)
+	if e.Programs != "" {
+		path = slices.Insert(path, 1, e.Programs)
+	}
+	path = slices.DeleteFunc(path, func(dir string) bool { return !filepath.IsAbs(dir) })
+
+	env := []string{
+		"PATH=" + strings.Join(path, string(filepath.ListSeparator)),
+		"LC_ALL=C.UTF-8",
+		"TERM=dumb",
+		"GIT_TERMINAL_PROMPT=0",
+	}
+	names := slices.Clone(passed)
+	if !e.Offline {
+		names = append(names, passedOnline...)
+	}
+	if e.System() {
+		names = append(names, passedSystem...)
+	}
+	for _, name := range names {
+		if value, ok := getenv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	settings := []string{
+		"extra-experimental-features = nix-command flakes",
+		"accept-flake-config = false",
+		"warn-dirty = false",
+	}
+	if e.System() {
+		if own, ok := getenv("NIX_CONFIG"); ok { // the user's own settings, ours last
+			settings = slices.Insert(settings, 0, strings.Split(own, "\n")...)
+		}
+	} else {
+		private, own, err := e.privateStore(callerPath)
+		if err != nil {
+			return nil, err
+		}
+		settings = append(settings, private...)
+		env = append(env, own...)
+	}
+	if e.Offline {
+		settings = append(settings, "substituters =")
+	}
+	env = append(env, "NIX_CONFIG="+strings.Join(settings, "\n"))
+	return &Shell{Env: env, Path: path}, nil
+}
+
+// privateStore makes a chroot store's folders and returns the settings and
+// variables that make Nix use it, and nothing of the user's or the system's.
+func (e Environment) privateStore(path string) (settings, env []string, err error) {
+	root, err := filepath.Abs(e.storeRoot())
+	if err != nil {
+		return nil, nil, fmt.Errorf("finding %s: %v", e.storeRoot(), err)
+	}
+	busybox, err := findBusybox(e.Nix, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Nix splits its settings at blanks and reads ? and % in a store's address.
+	for _, p := range []string{root, busybox} {
+		if strings.ContainsAny(p, " \t\n?%&#=") {
+			return nil, nil, fmt.Errorf("Nix cannot use a path with blanks or any of ?%%&#= in it: %q; "+
+				"choose another place with --state DIR and --store DIR", p)
+		}
+	}
+	home := filepath.Join(e.State, "home")
+	for _, dir := range []string{root, filepath.Join(home, "etc")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, nil, fmt.Errorf("making the folder %s: %w", dir, err)
+		}
+	}
+	if err := canUnshare(busybox); err != nil {
+		return nil, nil, err
+	}
+	settings = []string{
+		"sandbox = true",
+		"sandbox-fallback = false",
+		"sandbox-paths = /bin/sh=" + busybox,
+		"build-hook =",
+		"builders =",
+		"max-jobs = auto",
+		// How often to look, in seconds, whether a derivation that another host's
+		// build was at is there: hosts share most of theirs.
+		"build-poll-interval = 1",
+		"flake-registry =",
+	}
+	if os.Geteuid() == 0 && !groupExists("nixbld") {
+		settings = append(settings, "build-users-group =")
+	}
+	env = []string{
+		"HOME=" + home,
+		"XDG_CACHE_HOME=" + filepath.Join(home, "cache"),
+		"XDG_CONFIG_HOME=" + filepath.Join(home, "config"),
+		"XDG_CONFIG_DIRS=" + filepath.Join(home, "etc"),
+		"XDG_DATA_HOME=" + filepath.Join(home, "data"),
+		"XDG_STATE_HOME=" + filepath.Join(home, "state"),
+		"NIX_CONF_DIR=" + filepath.Join(home, "etc"),
+		"NIX_USER_CONF_FILES=" + filepath.Join(home, "etc", "nix.conf"),
+		"NIX_REMOTE=" + root,
+	}
+	return settings, env, nil
+}
+
+// groupExists reads /etc/group alone, as Nix's own look-up does on a machine
+// without a directory service. A group that is missing there is one that Nix
+// would fail on.
+func groupExists(name string) bool {
+	data, err := os.ReadFile("/etc/group")
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(strings.Split(string(data), "\n"), func(line string) bool {
+		return strings.HasPrefix(line, name+":")
+	})
+}
+
+// ErrNoSandbox is returned by Environment.Shell when the kernel refuses the
+// namespaces that builds in a chroot store need.
+var ErrNoSandbox = errors.New("this machine does not let Nix make the namespaces that its build sandbox needs " +
+	"(a container without privileges, or user namespaces turned off); " +
+	"run as root on the machine itself, give the container the rights, or use an installed Nix with --store system")

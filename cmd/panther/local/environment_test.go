@@ -1,0 +1,163 @@
+package local
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gitlab.com/pantheros/pantheros/internal/nixtest"
+	"gitlab.com/pantheros/pantheros/pipeline"
+)
+
+// caller is the environment of a user with settings and secrets of all kinds.
+var caller = map[string]string{
+	"PATH":                  "/usr/bin:relative:/bin",
+	"HOME":                  "/home/user",
+	"USER":                  "user",
+	"NIX_CONFIG":            "access-tokens = github.com=SECRET",
+	"NIX_REMOTE":            "daemon",
+	"AWS_SECRET_ACCESS_KEY": "SECRET",
+	"CI_JOB_TOKEN":          "SECRET",
+	"LD_PRELOAD":            "/evil.so",
+	"https_proxy":           "http://user:SECRET@proxy",
+	"TMPDIR":                "/var/tmp",
+}
+
+func getenv(name string) (string, bool) {
+	value, ok := caller[name]
+	return value, ok
+}
+
+// environment of the shell, by name.
+func environment(t *testing.T, e Environment) map[string]string {
+	t.Helper()
+	e.Getenv = getenv
+	shell, err := e.Shell()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vars := map[string]string{}
+	for _, v := range shell.Env {
+		name, value, _ := strings.Cut(v, "=")
+		if _, twice := vars[name]; twice {
+			t.Errorf("%s is set twice", name)
+		}
+		vars[name] = value
+	}
+	return vars
+}
+
+func TestEnvironmentPrivate(t *testing.T) {
+	nix := Nix{Dir: nixtest.Bin(t), Private: true}
+	state := t.TempDir()
+	vars := environment(t, Environment{Nix: nix, Store: "auto", State: state, Offline: true, Programs: "/opt/panther"})
+	for name, value := range vars {
+		if strings.Contains(value, "SECRET") || name == "LD_PRELOAD" {
+			t.Errorf("%s=%s reaches the children", name, value)
+		}
+	}
+	want := map[string]string{
+		"PATH":       nix.Dir + ":/opt/panther:/usr/bin:/bin",
+		"HOME":       filepath.Join(state, "home"),
+		"NIX_REMOTE": filepath.Join(state, "store"),
+		"TMPDIR":     "/var/tmp",
+	}
+	for name, value := range want {
+		if vars[name] != value {
+			t.Errorf("%s=%s, want %s", name, vars[name], value)
+		}
+	}
+	settings := strings.Split(vars["NIX_CONFIG"], "\n")
+	for _, line := range []string{
+		"sandbox = true", "sandbox-fallback = false", "substituters =", "builders =", "build-hook =",
+		"accept-flake-config = false", "sandbox-paths = /bin/sh=" + filepath.Join(nix.Dir, "busybox"),
+	} {
+		if !slices.Contains(settings, line) {
+			t.Errorf("NIX_CONFIG lacks %q:\n%s", line, vars["NIX_CONFIG"])
+		}
+	}
+}
+
+func TestEnvironmentSystem(t *testing.T) {
+	for name, e := range map[string]Environment{
+		"installed, real inputs": {Store: "auto"},
+		"asked for":              {Nix: Nix{Private: true}, Store: "system"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e.Nix.Dir, e.State = "/nix/bin", "/nonexistent"
+			vars := environment(t, e)
+			for _, kept := range []string{"HOME", "USER", "NIX_REMOTE", "https_proxy"} {
+				if vars[kept] != caller[kept] {
+					t.Errorf("%s=%q, want the caller's", kept, vars[kept])
+				}
+			}
+			if !strings.HasPrefix(vars["NIX_CONFIG"], caller["NIX_CONFIG"]+"\n") {
+				t.Errorf("NIX_CONFIG does not begin with the caller's: %q", vars["NIX_CONFIG"])
+			}
+			if strings.Contains(vars["NIX_CONFIG"], "substituters =") || strings.Contains(vars["NIX_CONFIG"], "sandbox") {
+				t.Errorf("NIX_CONFIG overrides the system's settings: %q", vars["NIX_CONFIG"])
+			}
+			for _, dropped := range []string{"AWS_SECRET_ACCESS_KEY", "CI_JOB_TOKEN", "LD_PRELOAD"} {
+				if _, ok := vars[dropped]; ok {
+					t.Errorf("%s reaches the children", dropped)
+				}
+			}
+		})
+	}
+}
+
+func TestEnvironmentStore(t *testing.T) {
+	private, installed := Nix{Private: true}, Nix{}
+	for _, tt := range []struct {
+		nix     Nix
+		store   string
+		offline bool
+		want    string
+	}{
+		{installed, "auto", false, ""},
+		{installed, "auto", true, "/state/store"},
+		{private, "auto", false, "/state/store"},
+		{private, "auto", true, "/state/store"},
+		{installed, "/other", false, "/other"},
+		{private, "system", true, ""},
+	} {
+		e := Environment{Nix: tt.nix, Store: tt.store, State: "/state", Offline: tt.offline}
+		if got := e.storeRoot(); got != tt.want {
+			t.Errorf("%+v: store %q, want %q", tt, got, tt.want)
+		}
+	}
+}
+
+func TestEnvironmentOddPath(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "my state")
+	_, err := Environment{Nix: Nix{Dir: nixtest.Bin(t), Private: true}, State: state, Offline: true, Getenv: getenv}.Shell()
+	if err == nil || !strings.Contains(err.Error(), "--state") {
+		t.Errorf("error %v, want one that says what to do", err)
+	}
+}
+
+// A derivation is built by the real Nix in the private store's sandbox, with
+// nothing of the caller's around it.
+func TestEnvironmentBuilds(t *testing.T) {
+	state := removable(t)
+	shell, err := Environment{Nix: Nix{Dir: nixtest.Bin(t), Private: true}, State: state, Offline: true}.Shell()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := shell.Run(t.Context(), pipeline.Command{Argv: []string{
+		"nix", "build", "--impure", "--no-link", "--print-out-paths", "--expr",
+		`derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "ls / /bin > $out" ]; }`,
+	}})
+	if err != nil || out.ExitCode != 0 {
+		t.Fatalf("%v, %s", err, out.Stderr)
+	}
+	path := strings.TrimSpace(string(out.Stdout))
+	listing, err := shell.Run(t.Context(), pipeline.Command{Argv: []string{"nix", "store", "cat", path}})
+	if err != nil || listing.ExitCode != 0 {
+		t.Fatalf("%v, %s", err, listing.Stderr)
+	}
+	if got := string(listing.Stdout); !strings.Contains(got, "/bin:\nsh\n") || strings.Contains(got, "root\n") {
+		t.Errorf("the builder saw\n%s", got)
+	}
+}

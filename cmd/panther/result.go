@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gitlab.com/pantheros/pantheros/pipeline"
+	"gitlab.com/pantheros/pantheros/pipeline/report"
+)
+
+// readPrevious reads the report that changes are relative to. One that was
+// named must be there; the default one need not.
+func (o *options) readPrevious(stderr io.Writer) (*report.Report, error) {
+	path, named := o.previous, o.previous != ""
+	if !named {
+		if o.report == "" {
+			return nil, nil
+		}
+		path = filepath.Join(o.report, report.JSONFile)
+	}
+	prev, err := report.ReadFile(path)
+	switch {
+	case err == nil:
+		return prev, nil
+	case named:
+		return nil, usageError("--previous: %v", err)
+	case !errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(stderr, "panther: no comparison with the previous report: %v\n", err)
+	}
+	return nil, nil
+}
+
+// stopped ends a run that never began: its report says why, so that an older
+// one is not taken for it.
+func (a *app) stopped(ctx context.Context, p *project, o options, cfg pipeline.Config, cause error) error {
+	if o.report == "" && !a.json {
+		return cause
+	}
+	rows := make([]report.Host, 0, len(p.inv.Hosts))
+	for _, h := range p.inv.Hosts {
+		rows = append(rows, report.Host{Name: h.Name, Description: h.Description, System: h.System})
+	}
+	b := report.NewBuilder(report.Run{
+		Fleet: p.inv.Fleet.Name, Release: p.inv.Fleet.Release,
+		Inputs: string(cfg.Inputs), InputsNote: cfg.InputsNote, Commit: cfg.Commit, Cache: cfg.Cache,
+	}, rows...)
+	if ctx.Err() != nil {
+		b.Interrupt(context.Cause(ctx).Error())
+	} else {
+		b.RunError(cause)
+	}
+	rep := b.Finish(time.Now())
+	if err := a.publish(&rep, o); err != nil {
+		a.tellf("%v", err)
+	}
+	return cause
+}
+
+// publish writes the report where it is wanted.
+func (a *app) publish(rep *report.Report, o options) error {
+	var err error
+	if o.report != "" {
+		if err = rep.WriteFiles(o.report); err != nil {
+			err = environmentError("%v", err)
+		}
+	}
+	if a.json {
+		if jsonErr := rep.Write(a.stdout); jsonErr != nil {
+			err = cmp.Or(err, environmentError("%v", jsonErr))
+		}
+	}
+	return err
+}
+
+// conclude shows the result of a run and turns it into an exit code.
+func (a *app) conclude(rep *report.Report, o options, runErr error) error {
+	publishErr := a.publish(rep, o)
+	if !a.json {
+		if err := a.show(rep, o); err != nil && publishErr == nil {
+			publishErr = environmentError("printing the result: %v", osCause(err))
+		}
+	}
+	unknown := new(pipeline.UnknownHostError)
+	switch {
+	case errors.Is(runErr, pipeline.ErrInterrupted):
+		return &exitError{exitInterrupted, runErr}
+	case errors.As(runErr, &unknown):
+		return &exitError{exitUsage, runErr}
+	case drifted(rep):
+		return &exitError{exitInventory, runErr}
+	case runErr != nil:
+		return &exitError{exitEnvironment, runErr}
+	case publishErr != nil:
+		return publishErr
+	case rep.Status == report.Passed:
+		return nil
+	}
+	return &exitError{code: exitFailed}
+}
+
+// drifted reports whether what is generated is not what the inventory says.
+func drifted(rep *report.Report) bool {
+	return slices.ContainsFunc(rep.Checks, func(c report.Check) bool {
+		return c.Name == "drift" && c.Status == report.Failed
+	})
+}
+
+// show prints the result for people.
+func (a *app) show(rep *report.Report, o options) error {
+	var b strings.Builder
+	if o.scope == pipeline.ScopeCheck {
+		checks(&b, rep)
+	}
+	if err := report.Table(&b, rep); err != nil {
+		return err
+	}
+	switch o.scope {
+	case pipeline.ScopeBuild:
+		toplevels(&b, rep)
+	case pipeline.ScopePush:
+		b.WriteString("\n")
+		places(&b, rep, o)
+	}
+	_, err := io.WriteString(a.stdout, b.String())
+	return err
+}
+
+// checks lists the checks, those of hosts in one line for all of them.
+func checks(b *strings.Builder, rep *report.Report) {
+	rows := [][]string{{"CHECK", "RESULT"}}
+	for i := 0; i < len(rep.Checks); {
+		c := rep.Checks[i]
+		if c.Host == "" {
+			row := []string{c.Name, string(c.Status)}
+			if c.Detail != "" {
+				row = append(row, c.Detail)
+			}
+			rows = append(rows, row)
+			i++
+			continue
+		}
+		passed, all := 0, 0
+		for ; i < len(rep.Checks) && rep.Checks[i].Name == c.Name; i++ {
+			all++
+			if rep.Checks[i].Status == report.Passed {
+				passed++
+			}
+		}
+		rows = append(rows, []string{c.Name, fmt.Sprintf("%d of %d passed", passed, all)})
+	}
+	columns(b, rows)
+	b.WriteString("\n")
+}
+
+// toplevels lists what was built.
+func toplevels(b *strings.Builder, rep *report.Report) {
+	var rows [][]string
+	for _, h := range rep.Hosts {
+		if h.Toplevel != "" {
+			rows = append(rows, []string{h.Name, h.Toplevel})
+		}
+	}
+	if rows != nil {
+		b.WriteString("\n")
+	}
+	columns(b, rows)
+}
+
+// columns lines up rows of cells.
+func columns(b *strings.Builder, rows [][]string) {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, cells := range rows {
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	_ = w.Flush() // into memory
+}
+
+// places says where things are and how to use them.
+func places(b *strings.Builder, rep *report.Report, o options) {
+	fmt.Fprintf(b, "report  %s\n", filepath.Join(o.report, report.MarkdownFile))
+	fmt.Fprintf(b, "        %s\n", filepath.Join(o.report, report.JSONFile))
+	if rep.Push == nil || len(rep.Push.PublicKeys) == 0 {
+		return
+	}
+	key := rep.Push.PublicKeys[0]
+	fmt.Fprintf(b, "cache   %s\n", rep.Run.Cache)
+	fmt.Fprintf(b, "key     %s\n", key)
+	var example string
+	for _, h := range rep.Hosts {
+		if h.Toplevel != "" && h.Status == report.Passed {
+			example = h.Toplevel
+			break
+		}
+	}
+	if example == "" {
+		return
+	}
+	fmt.Fprintf(b, "\nA Nix client reads it with\n\n  nix copy --from %s --option trusted-public-keys %s %s\n",
+		pipeline.ShellWords(rep.Run.Cache), pipeline.ShellWords(key), example)
+	fmt.Fprintf(b, "\nor, as a substituter, with these lines in nix.conf\n\n  extra-substituters = %s\n  extra-trusted-public-keys = %s\n",
+		rep.Run.Cache, strings.Join(rep.Push.PublicKeys, " "))
+}
+
+// fileURL is the address of a cache in an absolute folder.
+func fileURL(dir string) string {
+	return "file://" + (&url.URL{Path: dir}).EscapedPath()
+}

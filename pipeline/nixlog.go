@@ -1,0 +1,244 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gitlab.com/pantheros/pantheros/pipeline/report"
+)
+
+// What the numbers in Nix's internal-json log mean (Nix's logging.hh; the same
+// from 2.18 to 2.34).
+const (
+	activityBuilds     = 104
+	activityBuild      = 105
+	activitySubstitute = 108
+
+	resultLogLine  = 101
+	resultProgress = 105
+
+	levelError  = 0
+	levelNotice = 2
+)
+
+// recentBuilds is how many finished builds are remembered with their logs: Nix
+// 2.34 ends a build's activity before it says that the build failed, others
+// after. Builds that went well are forgotten, there may be thousands.
+const recentBuilds = 32
+
+// nixLog reads what Nix prints on standard error with --log-format
+// internal-json. It takes everything: plain lines, results of activities that
+// it never saw start, and JSON of a shape that it does not know.
+type nixLog struct {
+	running map[uint64]*nixBuild
+	recent  []*nixBuild // ended, oldest first
+	failed  []*nixBuild // in the order in which Nix named them
+	errors  []string    // error messages, one line each, the first few
+	said    tail        // those messages in full, with their traces
+	output  tail        // all that a person would have read: plain lines and messages
+
+	buildsID       uint64 // the activity that counts builds
+	done, expected int    // builds, as Nix counts them
+	built, fetched int    // builds and substitutions that ended
+}
+
+// nixBuild is the building of one derivation.
+type nixBuild struct {
+	drv     string
+	log     tail
+	message string // why it failed, as Nix words it
+}
+
+type nixEvent struct {
+	Action string            `json:"action"`
+	ID     uint64            `json:"id"`
+	Type   int               `json:"type"`
+	Level  int               `json:"level"`
+	Fields []json.RawMessage `json:"fields"`
+	Msg    string            `json:"msg"`
+	RawMsg *string           `json:"raw_msg"`
+}
+
+// line takes one line of standard error.
+func (l *nixLog) line(line string) {
+	rest, isEvent := strings.CutPrefix(line, "@nix ")
+	if !isEvent {
+		l.output.add(line)
+		return
+	}
+	var e nixEvent
+	if json.Unmarshal([]byte(rest), &e) != nil {
+		return
+	}
+	switch e.Action {
+	case "start":
+		l.start(e)
+	case "stop":
+		l.stop(e.ID)
+	case "result":
+		l.result(e)
+	case "msg":
+		l.msg(e)
+	}
+}
+
+func (l *nixLog) start(e nixEvent) {
+	switch e.Type {
+	case activityBuilds:
+		l.buildsID = e.ID
+	case activityBuild:
+		if drv := e.str(0); drv != "" {
+			l.track(e.ID, &nixBuild{drv: drv})
+		}
+	case activitySubstitute:
+		l.track(e.ID, &nixBuild{})
+	}
+}
+
+func (l *nixLog) track(id uint64, b *nixBuild) {
+	if l.running == nil {
+		l.running = map[uint64]*nixBuild{}
+	}
+	l.running[id] = b
+}
+
+func (l *nixLog) stop(id uint64) {
+	b := l.running[id]
+	if b == nil {
+		return
+	}
+	delete(l.running, id)
+	if b.drv == "" {
+		l.fetched++
+		return
+	}
+	l.built++
+	l.recent = append(l.recent, b)
+	if len(l.recent) > recentBuilds {
+		l.recent = slices.Delete(l.recent, 0, 1)
+	}
+}
+
+func (l *nixLog) result(e nixEvent) {
+	switch {
+	case e.Type == resultLogLine:
+		if b := l.running[e.ID]; b != nil {
+			b.log.add(e.str(0))
+		} else {
+			l.output.add(e.str(0))
+		}
+	case e.Type == resultProgress && e.ID == l.buildsID:
+		l.done, l.expected = e.num(0), e.num(1)
+	}
+}
+
+// drvPaths finds derivations in a message, whatever the words around them.
+var drvPaths = regexp.MustCompile(`/[\w+./?=-]+\.drv`)
+
+func (l *nixLog) msg(e nixEvent) {
+	if e.Level <= levelNotice {
+		l.output.add(e.Msg)
+	}
+	if e.Level != levelError || e.RawMsg == nil { // traces are errors without raw_msg
+		return
+	}
+	l.said.add(e.Msg)
+	message := oneLine(*e.RawMsg)
+	if len(l.errors) < recentBuilds {
+		l.errors = append(l.errors, message)
+	}
+	// A derivation that was being built and that an error names has failed.
+	// Those that only depend on it are named too, but were never started.
+	for _, drv := range drvPaths.FindAllString(*e.RawMsg, -1) {
+		known := slices.ContainsFunc(l.failed, func(b *nixBuild) bool { return b.drv == drv })
+		if b := l.find(drv); b != nil && !known {
+			b.message = message
+			l.failed = append(l.failed, b)
+		}
+	}
+}
+
+func (l *nixLog) find(drv string) *nixBuild {
+	for _, b := range l.running {
+		if b.drv == drv {
+			return b
+		}
+	}
+	for _, b := range l.recent {
+		if b.drv == drv {
+			return b
+		}
+	}
+	return nil
+}
+
+// failure returns the build that failed first, nil if none is known to have.
+func (l *nixLog) failure() *nixBuild {
+	if len(l.failed) == 0 {
+		return nil
+	}
+	return l.failed[0]
+}
+
+// message is the first error in one line; without one, the last line of output.
+func (l *nixLog) message() string {
+	if len(l.errors) > 0 {
+		return l.errors[0]
+	}
+	lines := l.output.all()
+	if len(lines) == 0 {
+		return ""
+	}
+	return oneLine(lines[len(lines)-1])
+}
+
+// lines is the end of what explains a failure: the errors, with their traces,
+// or all output if there was none.
+func (l *nixLog) lines() []string {
+	if said := l.said.all(); len(said) > 0 {
+		return said
+	}
+	return l.output.all()
+}
+
+// building names the derivations under way, without hash and ".drv", sorted.
+func (l *nixLog) building() []string {
+	var names []string
+	for _, b := range l.running {
+		if b.drv != "" {
+			names = append(names, drvName(b.drv))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// drvName is the name of a derivation: what follows the hash in its path. A
+// builder can put activities of its own making into the log, so it is cleaned.
+func drvName(drv string) string {
+	drv = report.Line(drv)
+	base := strings.TrimSuffix(path.Base(drv), ".drv")
+	if _, name, ok := strings.Cut(base, "-"); ok {
+		return name
+	}
+	return base
+}
+
+func (e *nixEvent) str(i int) string {
+	var s string
+	if i < len(e.Fields) && json.Unmarshal(e.Fields[i], &s) == nil {
+		return s
+	}
+	return ""
+}
+
+func (e *nixEvent) num(i int) int {
+	var n int
+	if i < len(e.Fields) && json.Unmarshal(e.Fields[i], &n) == nil {
+		return n
+	}
+	return 0
+}

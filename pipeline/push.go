@@ -1,0 +1,133 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gitlab.com/pantheros/pantheros/pipeline/report"
+)
+
+// push sends the closures of all hosts that may be pushed in one call, so that
+// what they share is planned and sent once.
+func (r *run) push(ctx context.Context, hosts []builtHost) {
+	if ctx.Err() != nil {
+		return
+	}
+	argv := []string{"pcache", "push", "--json", "--progress", "json"}
+	if r.SecretKeyFile != "" {
+		argv = append(argv, "--secret-key-file", r.SecretKeyFile)
+	}
+	if r.Commit != "" {
+		argv = append(argv, "--commit", r.Commit)
+	}
+	var names []string
+	for _, h := range hosts {
+		switch {
+		case h.toplevel == "":
+		case h.withhold != "":
+			r.rec.EndStep(h.name, report.StepPush, report.Skipped, h.withhold)
+			r.event(Event{Kind: Note, Host: h.name, Step: report.StepPush, Detail: h.withhold})
+		default:
+			names = append(names, h.name)
+			argv = append(argv, "--root", h.name+"="+h.toplevel)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	for _, name := range names {
+		r.rec.StartStep(name, report.StepPush)
+	}
+	began := time.Now()
+	r.event(Event{Kind: StepStarted, Step: report.StepPush})
+	var said tail
+	out, err := r.Shell.Run(ctx, Command{
+		Step: report.StepPush,
+		Argv: append(argv, r.Cache),
+		OnStderr: func(line string) {
+			if p, ok := readProgress(line); ok {
+				r.progress("", report.StepPush, fmt.Sprintf("%d of %d paths", p.DonePaths, p.TotalPaths), p.DoneBytes, p.TotalBytes, "bytes")
+				return
+			}
+			said.add(line)
+		},
+	})
+	pushed, readErr := report.ReadPush(out.Stdout)
+	if readErr == nil {
+		readErr = r.rec.Push(pushed)
+	}
+	// What an interrupted push did is worth having, where it could still say it.
+	if ctx.Err() != nil {
+		return
+	}
+	last := ""
+	if lines := said.all(); len(lines) > 0 {
+		last = lines[len(lines)-1]
+	}
+	switch {
+	case err != nil:
+	case readErr != nil && out.ExitCode != 0: // it failed before there was a plan
+		err = errors.New(cmp.Or(last, fmt.Sprintf("pcache push ended with code %d and said nothing", out.ExitCode)))
+	case readErr != nil:
+		err = fmt.Errorf("pcache push: %v", readErr)
+	case out.ExitCode != 0 && pushed.Status == report.Passed:
+		err = fmt.Errorf("pcache push says that it passed but ended with code %d: %s", out.ExitCode, last)
+	case pushed.Status != report.Passed:
+		err = errors.New(cmp.Or(pushed.Error, last, "the push did not pass"))
+	}
+	if err == nil {
+		r.finished("", report.StepPush, report.Passed, began, sentSummary(pushed))
+		return
+	}
+	for _, name := range names {
+		if published(pushed, name) {
+			continue
+		}
+		r.rec.Fail(name, report.Failure{
+			Step: report.StepPush, Message: err.Error(), LogTail: said.all(),
+			Command: ShellWords(append(argv, r.Cache)...),
+		})
+	}
+	r.finished("", report.StepPush, report.Failed, began, oneLine(err.Error()))
+}
+
+// published reports whether a push got as far as writing a root's manifest,
+// which is the last thing written: all that it needs is in the cache.
+func published(p *report.Push, root string) bool {
+	if p == nil {
+		return false
+	}
+	for _, pr := range p.Roots {
+		if pr.Name == root && pr.Generation != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func sentSummary(p *report.Push) string {
+	if p.Sent.Paths == 0 {
+		return fmt.Sprintf("nothing to send, all %d paths are in the cache", len(p.Paths))
+	}
+	return fmt.Sprintf("%d of %d paths sent", p.Sent.Paths, len(p.Paths))
+}
+
+// pushProgress is a line that `pcache push --progress json` prints.
+type pushProgress struct {
+	DonePaths  int   `json:"done_paths"`
+	TotalPaths int   `json:"total_paths"`
+	DoneBytes  int64 `json:"done_bytes"`
+	TotalBytes int64 `json:"total_bytes"`
+}
+
+func readProgress(line string) (p pushProgress, ok bool) {
+	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &p) != nil {
+		return p, false
+	}
+	return p, true
+}

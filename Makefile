@@ -1,0 +1,67 @@
+# The project's tasks; `make help` lists them. Everything that is made goes
+# below .panther and out, and nothing is installed on the machine.
+#
+#   ARGS       arguments of panther build-all: make build-all ARGS='--inputs offline'
+#   TESTFLAGS  arguments of go test: make test TESTFLAGS='-run TestPush -v'
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+STATE := .panther
+BIN := $(STATE)/bin
+GOLANGCI_LINT_VERSION := v2.15.0
+TEST_TIMEOUT := 20m
+
+ARGS :=
+TESTFLAGS :=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build-all
+build-all: build ## the main job: build all hosts, push them to out/cache, report in out/report
+	@nix=$$(tools/nix/prepare $(STATE)/nix) && $(BIN)/panther build-all --nix "$$nix" $(ARGS)
+
+.PHONY: test
+test: ## run the tests
+	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && PANTHEROS_NIX_BIN=$$nix go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+
+.PHONY: check
+check: build lint-tool ## format, vet, lint, module file and generated files
+	@unformatted=$$(gofmt -l cmd internal pipeline) && \
+	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):" >&2; echo "$$unformatted" >&2; exit 1; fi
+	go vet ./...
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" golangci-lint run ./...
+	go mod tidy -diff
+	$(BIN)/panther generate --check
+
+.PHONY: bench
+bench: ## run the benchmarks
+	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && PANTHEROS_NIX_BIN=$$nix go test -run '^$$' -bench . ./...
+
+.PHONY: build
+build: ## build panther and pcache into .panther/bin
+	@mkdir -p $(BIN)
+	@go build -o $(BIN)/ ./cmd/...
+
+.PHONY: nix
+nix: ## prepare a Nix and print the folder of its commands
+	@tools/nix/prepare $(STATE)/nix
+
+# Built from source once: it is no dependency of the project's modules.
+.PHONY: lint-tool
+lint-tool:
+	@command -v golangci-lint >/dev/null || [ -x $(BIN)/golangci-lint ] || { \
+		echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once; this takes some minutes" >&2; \
+		GOBIN=$(CURDIR)/$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION); }
+
+.PHONY: clean
+clean: ## remove what was built and the private Nix store, keep the tools and the cache's key
+	@if [ -d $(STATE)/store ]; then chmod -R u+w $(STATE)/store; fi
+	rm -rf $(STATE)/store $(STATE)/home $(BIN)/panther $(BIN)/pcache out
+
+.PHONY: distclean
+distclean: clean ## remove everything that is not in the repository, the cache's key as well
+	rm -rf $(STATE)

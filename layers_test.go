@@ -1,0 +1,114 @@
+package pantheros_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "gitlab.com/pantheros/pantheros/"
+
+// layers says which packages of the module, and which modules of others, each
+// package may import. A package that is not listed here fails the test: it has
+// no place yet. Packages of the standard library are free, but for log.
+var layers = []struct {
+	pkg     string
+	own     []string
+	foreign []string
+}{
+	{"pipeline/inventory", nil, []string{"github.com/pelletier/go-toml/v2"}},
+	{"pipeline/flake", []string{"pipeline/inventory"}, nil},
+	{"pipeline/report", nil, nil},
+	{"pipeline", []string{"pipeline/*"}, []string{"golang.org/x/sync"}},
+
+	{"internal/nix", nil, nil},
+	{"internal/nix/nar", nil, []string{"golang.org/x/sys"}},
+	{"internal/pipe", nil, nil},
+	{"internal/blob", nil, nil},
+	{"internal/blob/dir", []string{"internal/blob"}, nil},
+	{"internal/blob/blobtest", []string{"internal/blob"}, nil},
+	{"internal/cache", []string{"internal/nix"}, []string{"golang.org/x/sync"}},
+	{"internal/nixstore", []string{"internal/nix", "internal/nix/nar", "internal/cache", "internal/pipe"}, []string{"modernc.org/sqlite", "golang.org/x/sys"}},
+	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
+	{"internal/nixtest", nil, nil},
+
+	// Commands may use everything on their own side. pcache prints a section
+	// of the report, so it knows the report's types.
+	{"cmd/pcache", []string{"internal/*", "internal/*/*", "pipeline/report"}, []string{"github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
+	{"cmd/panther", []string{"pipeline", "pipeline/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
+	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},
+}
+
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Module     *struct{ Path string }
+}
+
+func TestLayers(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Standard,Imports,Module", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := map[string]listed{}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all[p.ImportPath] = p
+	}
+	checked := 0
+	for importPath, p := range all {
+		name, ours := strings.CutPrefix(importPath, module)
+		if !ours {
+			continue
+		}
+		i := slices.IndexFunc(layers, func(l struct {
+			pkg     string
+			own     []string
+			foreign []string
+		}) bool {
+			return l.pkg == name
+		})
+		if i < 0 {
+			t.Errorf("%s has no place in the layers: add it to layers_test.go and ARCHITECTURE.md", name)
+			continue
+		}
+		checked++
+		for _, imported := range p.Imports {
+			checkImport(t, name, imported, layers[i].own, layers[i].foreign, all)
+		}
+	}
+	if checked < 5 {
+		t.Errorf("only %d packages were checked", checked)
+	}
+}
+
+func checkImport(t *testing.T, name, imported string, own, foreign []string, all map[string]listed) {
+	t.Helper()
+	if all[imported].Standard {
+		if (imported == "log" || imported == "log/slog") && !strings.HasPrefix(name, "cmd/") {
+			t.Errorf("%s logs: libraries return errors", name)
+		}
+		return
+	}
+	if target, ours := strings.CutPrefix(imported, module); ours {
+		if !slices.ContainsFunc(own, func(pattern string) bool { ok, _ := path.Match(pattern, target); return ok }) {
+			t.Errorf("%s imports %s, which its layer may not", name, target)
+		}
+		return
+	}
+	if m := all[imported].Module; m == nil || !slices.Contains(foreign, m.Path) {
+		t.Errorf("%s imports %s, which its layer may not", name, imported)
+	}
+}

@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"gitlab.com/pantheros/pantheros/pipeline/flake"
@@ -25,7 +27,7 @@ func ResolveInputs(ctx context.Context, sh Shell, inv *inventory.Inventory) (in 
 			"--option", "connect-timeout", "3",
 			"--option", "download-attempts", "1",
 			"--option", "stalled-download-timeout", "5",
-			inv.Fleet.Nixpkgs,
+			wantedNixpkgs(inv),
 		},
 		OnStderr: log.line,
 	})
@@ -41,6 +43,37 @@ func ResolveInputs(ctx context.Context, sh Shell, inv *inventory.Inventory) (in 
 	}
 	why = strings.TrimSuffix(why, ".")
 	return InputsOffline, fmt.Sprintf("The real inputs cannot be fetched here: %s.", why), nil
+}
+
+// lockedPart is what may be put into a flake reference as it is.
+var lockedPart = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+
+// wantedNixpkgs is the nixpkgs that a real run would fetch: the revision of
+// flake.lock, so that trying it fetches nothing that is not needed, or else
+// the branch. A lock file that says something else is left to Nix to judge.
+func wantedNixpkgs(inv *inventory.Inventory) string {
+	data, err := os.ReadFile(filepath.Join(filepath.Dir(inv.Path), "flake.lock"))
+	if err != nil {
+		return inv.Fleet.Nixpkgs
+	}
+	var lock struct {
+		Nodes map[string]struct {
+			Inputs map[string]any
+			Locked struct{ Type, Owner, Repo, Rev string }
+		}
+		Root string
+	}
+	if json.Unmarshal(data, &lock) != nil {
+		return inv.Fleet.Nixpkgs
+	}
+	node, _ := lock.Nodes[lock.Root].Inputs["nixpkgs"].(string)
+	l := lock.Nodes[node].Locked
+	for _, part := range []string{l.Owner, l.Repo, l.Rev} {
+		if l.Type != "github" || !lockedPart.MatchString(part) {
+			return inv.Fleet.Nixpkgs
+		}
+	}
+	return "github:" + l.Owner + "/" + l.Repo + "/" + l.Rev
 }
 
 // inputArgs are the arguments that give the flake its inputs.

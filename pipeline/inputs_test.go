@@ -20,7 +20,8 @@ func TestRunInputs(t *testing.T) {
 		name     string
 		inputs   pipeline.Inputs
 		generate bool
-		locked   bool // there is a flake.lock
+		locked   bool   // there is a flake.lock
+		lock     string // what it says; empty: nothing
 		failing  []string
 		want     string // arguments of the evaluation
 		asked    []string
@@ -46,6 +47,16 @@ func TestRunInputs(t *testing.T) {
 			facts: report.Run{Inputs: "real"},
 		},
 		{
+			name: "auto tries what is locked", locked: true, failing: []string{"nix", "flake", "metadata"}, want: offline,
+			lock: `{"nodes":{"n":{"locked":{"type":"github","owner":"NixOS","repo":"nixpkgs","rev":"ac62194c"}},"r":{"inputs":{"nixpkgs":"n"}}},"root":"r"}`,
+			asked: []string{"nix flake metadata --json --log-format internal-json --option connect-timeout 3" +
+				" --option download-attempts 1 --option stalled-download-timeout 5 github:NixOS/nixpkgs/ac62194c"},
+			facts: report.Run{
+				Inputs:     "offline",
+				InputsNote: "The real inputs cannot be fetched here: unable to download: no such host.",
+			},
+		},
+		{
 			name: "real with a lock file", inputs: pipeline.InputsReal, locked: true, generate: true, want: "--no-update-lock-file",
 			facts: report.Run{Inputs: "real"},
 		},
@@ -63,7 +74,7 @@ func TestRunInputs(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inv, dir := newFleet(t, "alpha")
 			if tt.locked {
-				write(t, filepath.Join(dir, "flake.lock"), "{}")
+				write(t, filepath.Join(dir, "flake.lock"), orElse(tt.lock, "{}"))
 			}
 			sh := &script{answer: func(_ context.Context, c pipeline.Command) (pipeline.Output, error, bool) {
 				if tt.failing == nil || !starts(tt.failing...)(c) {
@@ -148,4 +159,11 @@ func TestRunOddFolder(t *testing.T) {
 	if f := host(t, rep, "alpha").Failure; f == nil || !strings.HasSuffix(f.Command, " '"+ref+"#lib.validation.alpha'") {
 		t.Errorf("failure %+v", f)
 	}
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
 }

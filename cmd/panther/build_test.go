@@ -67,20 +67,27 @@ func TestBuildAll(t *testing.T) {
 	}
 
 	// A stock client reads the cache as the output says, signatures required.
-	copyLine := regexp.MustCompile(`(?m)^  nix copy --from .*$`).FindString(second.stdout)
-	if copyLine == "" {
-		t.Fatalf("no nix copy line in\n%s", second.stdout)
-	}
+	line := copyLine(t, second.stdout)
 	env := nixtest.Another(t)
-	env.Run(t, "sh", "-c", copyLine)
-	toplevel := copyLine[strings.LastIndex(copyLine, " ")+1:]
+	env.Run(t, "sh", "-c", line)
+	toplevel := line[strings.LastIndex(line, " ")+1:]
 	if env.Run(t, "nix", "store", "cat", toplevel+"/name") != "alpha" {
 		t.Errorf("%s is not alpha's toplevel", toplevel)
 	}
 	untrusting := nixtest.Another(t)
-	if _, err := untrusting.Try("sh", "-c", regexp.MustCompile(`--option trusted-public-keys \S+`).ReplaceAllString(copyLine, "")); err == nil {
+	if _, err := untrusting.Try("sh", "-c", regexp.MustCompile(`--option trusted-public-keys \S+`).ReplaceAllString(line, "")); err == nil {
 		t.Error("a client without the key took the paths: they are not what it checks")
 	}
+}
+
+// copyLine is the command that build-all prints to read its cache.
+func copyLine(t *testing.T, stdout string) string {
+	t.Helper()
+	line := regexp.MustCompile(`(?m)^  nix copy --from .*$`).FindString(stdout)
+	if line == "" {
+		t.Fatalf("no nix copy line in\n%s", stdout)
+	}
+	return line
 }
 
 func TestBuildAllJSON(t *testing.T) {
@@ -306,4 +313,16 @@ func TestHostsJSON(t *testing.T) {
 	if list.Fleet != "testfleet" || len(list.Hosts) != 3 || list.Hosts[1].Name != "beta" {
 		t.Errorf("%+v", list)
 	}
+}
+
+// A folder whose name means something in a URL or a shell is still one folder,
+// for panther, for pcache and for Nix.
+func TestBuildAllOddFolder(t *testing.T) {
+	c := newFleet(t)
+	out := filepath.Join(c.dir, "my out #1")
+	r := c.panther(t, "build-all", "--out", out).want(t, 0)
+	if _, err := os.Stat(filepath.Join(out, "cache", "nix-cache-info")); err != nil {
+		t.Errorf("the cache is somewhere else: %v", err)
+	}
+	nixtest.Another(t).Run(t, "sh", "-c", copyLine(t, r.stdout))
 }

@@ -168,9 +168,10 @@ func (p *project) commit(ctx context.Context) string {
 	defer cancel()
 	// GIT_DIR and the like mean another repository, in a hook of one say.
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
+	env = append(env, "GIT_OPTIONAL_LOCKS=0")
 	git := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(ctx, "git", append([]string{"-C", p.flake}, args...)...)
-		cmd.Env = append(env, "GIT_OPTIONAL_LOCKS=0")
+		cmd.Env = env
 		cmd.WaitDelay = time.Second
 		out, err := cmd.Output()
 		return strings.TrimSpace(string(out)), err

@@ -54,12 +54,16 @@ func openAddress(text string) (address, error) {
 			return address{}, usagef("cache %q: parameter %s is not known (signing keys: --secret-key-file; level: --compression)", text, key)
 		}
 	}
+	// As Nix does: a space or # in the path is written %20 or %23.
+	if path, err = url.PathUnescape(path); err != nil {
+		return address{}, usagef("cache %q: %v", text, err)
+	}
 	path = absolute(path)
 	store, err := dir.New(path)
 	if err != nil {
 		return address{}, &binarycache.RefusedError{Cache: text, Reason: err.Error()}
 	}
-	a.name, a.store = "file://"+path, store
+	a.name, a.store = "file://"+(&url.URL{Path: path}).EscapedPath(), store
 	return a, nil
 }
 

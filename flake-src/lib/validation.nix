@@ -17,7 +17,10 @@ let
   sysctl = config.boot.kernel.sysctl;
   # The inputs' options exist only on hosts with the feature.
   optional =
-    path: default:
+    option: default:
+    let
+      path = lib.splitString "." option;
+    in
     if lib.hasAttrByPath path nixos.options then lib.getAttrFromPath path config else default;
 
   # The least that the brief's kernel hardening asks for.
@@ -82,12 +85,12 @@ let
   };
 
   services = {
-    dankMaterialShell = optional [ "programs" "dank-material-shell" "enable" ] false;
+    dankMaterialShell = optional "programs.dank-material-shell.enable" false;
     greetd = config.services.greetd.enable;
     networkManager = config.networking.networkmanager.enable;
-    niri = optional [ "programs" "niri" "enable" ] false;
+    niri = optional "programs.niri.enable" false;
     nodeExporter = config.services.prometheus.exporters.node.enable;
-    opnix = optional [ "services" "onepassword-secrets" "enable" ] false;
+    opnix = optional "services.onepassword-secrets.enable" false;
     pipewire = config.services.pipewire.enable;
     podman = config.virtualisation.podman.enable;
     postgresql = config.services.postgresql.enable;

@@ -12,7 +12,9 @@ let
     suite: file:
     let
       cases = import file { inherit standIn; };
-      failed = lib.filterAttrs (_: case: case.expr != case.expected) cases;
+      failed = lib.filterAttrs (
+        name: case: builtins.addErrorContext "in the case ${name} of ${suite}:" (case.expr != case.expected)
+      ) cases;
       report = lib.concatStrings (
         lib.mapAttrsToList (name: case: ''
 

@@ -18,8 +18,14 @@ let
 
   toplevel = system: system.config.system.build.toplevel.drvPath;
   allFeatures = lib.attrNames inventory.features;
-  # What a module must be told besides being switched on.
-  also = {
+  # What else must be set for a module to make sense, by module. Everything of
+  # the desktop is about the niri session.
+  also =
+    path:
+    lib.recursiveUpdate (lib.optionalAttrs (lib.head path == "desktop") {
+      desktop.compositor.niri.enable = true;
+    }) (alsoFor.${title path} or { });
+  alsoFor = {
     "base.file-systems".base = {
       boot-loader.enable = true;
       file-systems.systemDisk = "/dev/vda";
@@ -28,11 +34,30 @@ let
       users.somebody = { };
       admins = [ "somebody" ];
     };
-    "desktop.theming.dankmaterialshell".desktop.compositor.niri.enable = true;
+    "desktop.display.multi-monitor" = {
+      hardware.display = {
+        enable = true;
+        outputs = lib.genAttrs [
+          "DP-1"
+          "DP-2"
+        ] (_: {
+          mode = {
+            width = 1920;
+            height = 1080;
+          };
+        });
+      };
+      desktop.display.multi-monitor = {
+        order = [
+          "DP-1"
+          "DP-2"
+        ];
+        primary = "DP-1";
+      };
+    };
   };
-  on =
-    path:
-    lib.recursiveUpdate (lib.setAttrByPath path { enable = true; }) (also.${title path} or { });
+  switch = path: enable: lib.recursiveUpdate (also path) (lib.setAttrByPath path { inherit enable; });
+  on = path: switch path true;
   with' =
     features: settings:
     standIn.system {
@@ -91,7 +116,8 @@ in
   map (
     path:
     lib.nameValuePair "on: ${title path}" {
-      expr = toplevel (with' allFeatures (on path)) != bare;
+      expr =
+        toplevel (with' allFeatures (on path)) != toplevel (with' allFeatures (switch path false));
       expected = true;
     }
   ) switches

@@ -80,7 +80,10 @@ let
         loc: defs:
         let
           merged = builtins.zipAttrsWith (name: lib.mergeDefinitions (loc ++ [ name ]) elemType) (
-            map (def: builtins.mapAttrs (_: value: { inherit (def) file; inherit value; }) def.value) defs
+            map (def: builtins.mapAttrs (_: value: {
+              inherit (def) file;
+              inherit value;
+            }) def.value) defs
           );
         in
         builtins.mapAttrs (_: m: m.value) (

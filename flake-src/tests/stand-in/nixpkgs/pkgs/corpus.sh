@@ -13,12 +13,12 @@ slices() {
   done <"$TMPDIR/kind"
 }
 
-# Prose: four hundred words, common ones much more common than others.
+# Prose: two hundred and fifty words, common ones much more common than others.
 awk -v size=262144 '
   function rnd(n) { x = (x * 16807) % 2147483647; return x % n }
   BEGIN {
     x = 42
-    for (i = 0; i < 400; i++) {
+    for (i = 0; i < 250; i++) {
       word = ""
       for (j = rnd(3); j >= 0; j--)
         word = word substr("bcdfghjklmnpqrstvwz", 1 + rnd(19), 1) substr("aeiouy", 1 + rnd(6), 1)
@@ -29,7 +29,7 @@ awk -v size=262144 '
       while (length(line) < 70) {
         x = (x * 16807) % 2147483647
         t = x / 2147483647
-        line = line words[int(400 * t * t * t * t * t)] " "
+        line = line words[int(250 * t * t * t * t * t)] " "
       }
       print line
     }

@@ -145,7 +145,6 @@ in
     environment = {
       systemPackages = [
         pkgs.acl
-        pkgs.attr
         pkgs.bash
         pkgs.bzip2
         pkgs.coreutils

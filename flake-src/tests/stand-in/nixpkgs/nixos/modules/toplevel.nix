@@ -14,15 +14,15 @@ let
   build = cfg.build;
 
   refuse = what: "echo \"${what}: this system is a stand-in from tests/stand-in, no NixOS\" >&2\nexit 1\n";
-  activate = pkgs.writeShellScript "activate-${cfg.name}" (
+  # Each part of the real script is there to be read, none is run.
+  activate =
     refuse "activate"
     + "# ${build.etc} ${build.usersGroups}\n"
     + lib.concatLines (
       lib.mapAttrsToList (
         name: a: "# ${name}\n: <<'EOF'\n${if builtins.isString a then a else a.text}\nEOF"
       ) cfg.activationScripts
-    )
-  );
+    );
   specialisations = builtins.mapAttrs (
     _: s:
     (extendModules {
@@ -53,7 +53,7 @@ let
     printf '%s' ${pkgs.stdenv.hostPlatform.system} >$out/system
     printf '%s ' ${toString cfg.extraDependencies} >$out/extra-dependencies
     for name in activate dry-activate; do
-      { cat $activate; echo "# $out"; } >$out/$name
+      printf '#!/bin/sh\n%s# %s\n' "$activate" $out >$out/$name
     done
     printf '#!/bin/sh\n%s# %s\n' ${lib.escapeShellArg (refuse "init")} "$out" >$out/init
     printf '#!/bin/sh\n%s# %s\n' ${lib.escapeShellArg (refuse "switch-to-configuration")} \

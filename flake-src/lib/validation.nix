@@ -3,7 +3,9 @@
 #   toplevel  store path of the toplevel's derivation
 #   security  the security settings in force
 #   services  <plain name> -> whether it runs
-#   problems  [ { check = "security" | "services"; message; } ], what is wrong
+#   cis       [ { id; title; status; by; } ], see cis.nix
+#   problems  [ { check = "security" | "services" | "cis"; message; } ], what is
+#             wrong
 #
 # Only the options named here are evaluated: to walk all of config.services
 # would build packages and trip over options that throw when read. Each option
@@ -101,6 +103,10 @@ let
     tlp = config.services.tlp.enable;
   };
 
+  # Our modules are what meets the benchmark; a system without them is none of
+  # this fleet.
+  cis = lib.optionals (nixos.options ? pantherOS) (import ./cis.nix { inherit lib; } nixos);
+
   rules = check: lib.concatMap ({ broken, message }: lib.optional broken { inherit check message; });
   problems =
     rules "security" (
@@ -182,9 +188,20 @@ let
           message = "niri is on, but no greeter starts it: services.greetd is off";
         }
       ]
+    )
+    ++ rules "cis" (
+      map (item: {
+        broken = item.status == "missing";
+        message = "CIS ${item.id}, ${item.title}: not met, see ${item.by}";
+      }) cis
     );
 in
 {
   toplevel = builtins.unsafeDiscardStringContext config.system.build.toplevel.drvPath;
-  inherit security services problems;
+  inherit
+    security
+    services
+    cis
+    problems
+    ;
 }

@@ -24,4 +24,23 @@
       mountPoint = "/data";
     };
   };
+
+  # The connectors and the second screen's resolution are assumed; `niri msg
+  # outputs` on the machine confirms or corrects them.
+  pantherOS.hardware.display = {
+    enable = true;
+    outputs = {
+      "DP-1" = {
+        mode = {
+          width = 3440;
+          height = 1440;
+        };
+        variableRefreshRate = "on-demand";
+      };
+      "DP-2".mode = {
+        width = 2560;
+        height = 1440;
+      };
+    };
+  };
 }

@@ -6,20 +6,31 @@
     # The memory, so that it can be emptied under pressure.
     base.swap-memory.file.size = 16 * 1024;
 
-    hardware.gpu = {
-      intel.enable = true;
-      nvidia = {
-        enable = true;
-        prime = "offload";
-        # The MX450 is of the first generation that the open modules support;
-        # switching it off at run time works better with the closed ones.
-        open = false;
+    hardware = {
+      gpu = {
+        intel.enable = true;
+        nvidia = {
+          enable = true;
+          prime = "offload";
+          # The MX450 is of the first generation that the open modules support;
+          # switching it off at run time works better with the closed ones.
+          open = false;
+        };
+      };
+
+      laptop = {
+        # Above its nominal clock the processor takes several times the power.
+        battery.turboOnBattery = false;
+        # Folded back it is a tablet: the picture turns, a keyboard appears,
+        # fingers and pen draw where they touch.
+        display = {
+          autoRotate = true;
+          tabletMode = true;
+          touch = true;
+        };
       };
     };
   };
-
-  # Orientation and light sensors: the screen turns with the machine.
-  hardware.sensor.iio.enable = true;
 
   # Fingerprint reader, for login and sudo.
   services.fprintd.enable = true;

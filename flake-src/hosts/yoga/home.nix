@@ -1,5 +1,6 @@
-# What everybody who uses yoga has in their home there: a 14-inch screen of
-# 1920x1080.
+# What everybody who uses yoga has in their home there: a look at what takes
+# the battery's power.
+{ pkgs, ... }:
 {
-  home.sessionVariables.XCURSOR_SIZE = 24;
+  home.packages = [ pkgs.powertop ];
 }

@@ -10,16 +10,28 @@
       swap-memory.file.size = 16 * 1024;
     };
 
-    hardware.gpu = {
-      intel.enable = true;
-      nvidia = {
-        enable = true;
-        prime = "offload";
+    hardware = {
+      gpu = {
+        intel.enable = true;
+        nvidia = {
+          enable = true;
+          prime = "offload";
+          cuda = true;
+          # 120 W for the GPU, as long as the processor leaves it room.
+          dynamicBoost = true;
+        };
+      };
+
+      laptop = {
+        battery.onMains = "performance";
+        # Fan curves, keyboard lights, charge limit.
+        thermal.fanControl = "asus";
       };
     };
   };
 
-  # Fan curves, keyboard lights, charge limit, and the MUX switch.
-  services.asusd.enable = true;
+  pantherOS.services.monitoring.datadog.enable = true;
+
+  # The MUX switch.
   services.supergfxd.enable = true;
 }

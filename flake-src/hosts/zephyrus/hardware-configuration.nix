@@ -23,10 +23,29 @@
 
   pantherOS.base.file-systems.systemDisk = "/dev/nvme0n1";
 
+  pantherOS.hardware.display = {
+    enable = true;
+    # Factory-calibrated for DCI-P3; its profile is imported on the machine.
+    colorManagement = true;
+    outputs."eDP-1" = {
+      # At its highest rate, which is 165 Hz.
+      mode = {
+        width = 2560;
+        height = 1600;
+      };
+      scale = "1.5";
+      variableRefreshRate = "on-demand";
+    };
+  };
+
   # Assumed from machines of this series; `lspci | grep -E 'VGA|3D'` on the
   # machine confirms or corrects them.
-  pantherOS.hardware.gpu.nvidia = {
-    intelBusId = "PCI:0:2:0";
-    nvidiaBusId = "PCI:1:0:0";
+  pantherOS.hardware.gpu = {
+    nvidia = {
+      intelBusId = "PCI:0:2:0";
+      nvidiaBusId = "PCI:1:0:0";
+    };
+    # niri draws on the Intel GPU, whichever the kernel finds first.
+    wayland-gpu.renderDevice = "/dev/dri/by-path/pci-0000:00:02.0-render";
   };
 }

@@ -1,5 +1,5 @@
-# What everybody who uses zephyrus has in their home there: a 16-inch screen of
-# 2560x1600.
+# What everybody who uses zephyrus has in their home there: frame rate, clocks
+# and temperatures over a game, with `mangohud <program>`.
 {
-  home.sessionVariables.XCURSOR_SIZE = 32;
+  programs.mangohud.enable = true;
 }

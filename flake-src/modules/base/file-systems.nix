@@ -13,7 +13,7 @@ let
   swap = config.pantherOS.base.swap-memory;
   inherit (config.pantherOS.base.boot-loader) firmware;
 
-  device = types.strMatching "/dev/[A-Za-z0-9/_.:+-]+";
+  device = (import ../../lib/hardware.nix { inherit lib; }).types.disk;
   format = types.enum [
     "btrfs"
     "ext4"
@@ -29,9 +29,10 @@ let
 
   # One subvolume for each part with a life of its own: a snapshot of / or of
   # /home holds neither the store, nor logs, nor the swap file.
-  subvolume = mountpoint: {
+  subvolume = subvolumeWith [ ];
+  subvolumeWith = extra: mountpoint: {
     inherit mountpoint;
-    mountOptions = mountOptions ++ [ "compress=zstd" ];
+    mountOptions = mountOptions ++ [ "compress=zstd" ] ++ extra;
   };
   root =
     if cfg.format == "ext4" then
@@ -42,8 +43,17 @@ let
         extraArgs = [ "-f" ];
         subvolumes = {
           "@" = subvolume "/";
-          "@home" = subvolume "/home";
-          "@log" = subvolume "/var/log";
+          # Nobody's home has devices or setuid programs, and nobody starts a
+          # program from the logs.
+          "@home" = subvolumeWith [
+            "nodev"
+            "nosuid"
+          ] "/home";
+          "@log" = subvolumeWith [
+            "nodev"
+            "nosuid"
+            "noexec"
+          ] "/var/log";
           "@nix" = subvolume "/nix";
         }
         // lib.optionalAttrs (swap.enable && swap.file.size != null) {

@@ -16,12 +16,31 @@ in
       };
     };
     security = {
-      audit.auditd.enable = on;
-      firewall.nftables.enable = on;
-      hardening.kernel.enable = on;
+      audit = {
+        auditd.enable = on;
+        intrusion-detection.enable = on;
+        security-logging.enable = on;
+      };
+      firewall = {
+        logging.enable = on;
+        nftables.enable = on;
+        rules.enable = on;
+      };
+      hardening = {
+        kernel.enable = on;
+        service-hardening.enable = on;
+        user-security.enable = on;
+      };
       secrets.opnix.enable = on;
     };
-    services.networking.tailscale.enable = on;
+    services = {
+      cache.local-cache.enable = on;
+      networking = {
+        dns.enable = on;
+        network-filter.enable = on;
+        tailscale.enable = on;
+      };
+    };
   };
 
   nix.settings = {

@@ -7,9 +7,28 @@ in
 {
   pantherOS = {
     networking.server-net.enable = on;
-    security.secrets.ssh-hardening.enable = on;
-    # It is reached through others, and offers itself to them.
-    services.networking.tailscale.routing = lib.mkDefault "server";
+    security = {
+      hardening = {
+        kernel = {
+          protectImage = on;
+          usbStorage = off;
+        };
+        user-security.shellTimeout = lib.mkDefault 900;
+      };
+      secrets = {
+        certificate.enable = on;
+        ssh-hardening = {
+          enable = on;
+          vaultHostKey = on;
+          workstationKey = on;
+        };
+      };
+    };
+    services = {
+      cache.attic.enable = on;
+      # It is reached through others, and offers itself to them.
+      networking.tailscale.routing = lib.mkDefault "server";
+    };
   };
 
   documentation.enable = off;

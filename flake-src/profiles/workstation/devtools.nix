@@ -1,4 +1,4 @@
-# Writing software: Git, compilers, containers.
+# Writing software: Git, compilers, IDEs, containers.
 { lib, ... }:
 let
   on = lib.mkDefault true;
@@ -6,9 +6,17 @@ in
 {
   pantherOS = {
     apps.development = {
+      container-dev.enable = on;
+      ide.enable = on;
       language-tools.enable = on;
       version-control.enable = on;
     };
-    services.containers.podman.enable = on;
+    services = {
+      cache.local-cache.keepBuildInputs = on;
+      containers = {
+        container-security.enable = on;
+        podman.enable = on;
+      };
+    };
   };
 }

@@ -34,6 +34,33 @@ let
       users.somebody = { };
       admins = [ "somebody" ];
     };
+    "apps.development.container-dev".services.containers.podman.enable = true;
+    "hardware.audio.audio-quality".hardware.audio.pipewire.enable = true;
+    "hardware.audio.bluetooth-audio".hardware = {
+      audio.pipewire.enable = true;
+      connectivity.bluetooth.enable = true;
+    };
+    "hardware.display" = {
+      desktop.compositor.niri.enable = true;
+      hardware.display.outputs."eDP-1" = { };
+    };
+    "hardware.laptop.keyboard".desktop.compositor.niri.enable = true;
+    "hardware.laptop.touchpad".desktop.compositor.niri.enable = true;
+    "networking.proxy".networking.proxy.url = "http://proxy.example.org:3128";
+    "networking.wifi".networking.workstation-net.enable = true;
+    "security.firewall.logging".security.firewall.nftables.enable = true;
+    "security.firewall.rules".security.firewall.nftables.enable = true;
+    "security.hardening.service-hardening".hardware.laptop.thermal.enable = true;
+    "services.backup" = {
+      security.secrets.opnix.enable = true;
+      services.backup.bucket = "somewhere";
+    };
+    "services.monitoring.alerting".services.monitoring.metrics.enable = true;
+    "services.monitoring.datadog".security.secrets.opnix.enable = true;
+    "services.monitoring.logging".services = {
+      monitoring.logging.receive = true;
+      networking.tailscale.enable = true;
+    };
     "desktop.display.multi-monitor" = {
       hardware.display = {
         enable = true;
@@ -96,6 +123,8 @@ let
     "desktop.compositor.niri" = "niri";
     "desktop.theming.dankmaterialshell" = "dank-material-shell";
     "security.secrets.opnix" = "opnix";
+    "services.backup" = "opnix";
+    "services.monitoring.datadog" = "opnix";
   };
 in
 {

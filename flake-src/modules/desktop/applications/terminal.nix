@@ -1,23 +1,38 @@
 # foot, a small and fast Wayland terminal.
 { config, lib, ... }:
 let
+  inherit (lib) mkOption types;
   cfg = config.pantherOS.desktop.applications.terminal;
 in
 {
   options.pantherOS.desktop.applications.terminal = {
     enable = lib.mkEnableOption "the foot terminal";
 
-    fontSize = lib.mkOption {
-      type = lib.types.ints.positive;
+    fontSize = mkOption {
+      type = types.ints.positive;
       default = 11;
       description = "Font size in points.";
+    };
+
+    scrollback = mkOption {
+      type = types.ints.unsigned;
+      default = 10000;
+      description = "How many lines one can scroll back.";
     };
   };
 
   config = lib.mkIf cfg.enable {
     programs.foot = {
       enable = true;
-      settings.main.font = "monospace:size=${toString cfg.fontSize}";
+      settings = {
+        main.font = "monospace:size=${toString cfg.fontSize}";
+        scrollback.lines = cfg.scrollback;
+      };
+    };
+
+    pantherOS.desktop.compositor.niri.binds = {
+      "Mod+T" = "spawn \"foot\"";
+      "Mod+Return" = "spawn \"foot\"";
     };
   };
 }

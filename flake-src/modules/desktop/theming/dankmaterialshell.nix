@@ -1,4 +1,5 @@
-# DankMaterialShell: bar, launcher, notifications and lock screen on niri.
+# DankMaterialShell: bar, launcher, notifications and lock screen on niri. What
+# of it is used is said in pantherOS.desktop.system.
 {
   config,
   lib,
@@ -12,6 +13,12 @@ in
 {
   options.pantherOS.desktop.theming.dankmaterialshell = {
     enable = lib.mkEnableOption "DankMaterialShell";
+
+    dynamicColors = lib.mkOption {
+      type = lib.types.bool;
+      default = true;
+      description = "Whether the shell takes its colours from the wallpaper.";
+    };
   };
 
   config = lib.mkMerge [
@@ -22,6 +29,12 @@ in
           message = "pantherOS.desktop.theming.dankmaterialshell needs its flake: add \"dank-material-shell\" to the features of ${host.name} in hosts.toml and run `panther generate`.";
         }
       ];
+
+      pantherOS.desktop.compositor.niri.binds = {
+        "Mod+Alt+L" = "spawn \"dms\" \"ipc\" \"call\" \"lock\" \"lock\"";
+        "Mod+X" = "spawn \"dms\" \"ipc\" \"call\" \"powermenu\" \"toggle\"";
+        "Mod+Comma" = "spawn \"dms\" \"ipc\" \"call\" \"settings\" \"toggle\"";
+      };
     })
 
     (lib.optionalAttrs features.dank-material-shell {
@@ -29,6 +42,7 @@ in
         enable = true;
         # Started with the session, and again if it falls over.
         systemd.enable = true;
+        enableDynamicTheming = cfg.dynamicColors;
       };
     })
   ];

@@ -11,6 +11,12 @@ in
 {
   options.pantherOS.desktop.theming.font-management = {
     enable = lib.mkEnableOption "fonts";
+
+    size = lib.mkOption {
+      type = lib.types.ints.between 6 30;
+      default = 11;
+      description = "Size of the text in windows, in points.";
+    };
   };
 
   config = lib.mkIf cfg.enable {
@@ -30,6 +36,20 @@ in
         monospace = [ "JetBrainsMono Nerd Font" ];
         emoji = [ "Noto Color Emoji" ];
       };
+    };
+
+    # GTK asks dconf, not fontconfig, what its own font is.
+    programs.dconf = {
+      enable = true;
+      profiles.user.databases = [
+        {
+          settings."org/gnome/desktop/interface" = {
+            font-name = "Inter ${toString cfg.size}";
+            document-font-name = "Inter ${toString cfg.size}";
+            monospace-font-name = "JetBrainsMono Nerd Font ${toString cfg.size}";
+          };
+        }
+      ];
     };
   };
 }

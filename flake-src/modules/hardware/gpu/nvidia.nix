@@ -1,14 +1,20 @@
-# NVIDIA graphics, alone or beside an integrated GPU (PRIME), for Wayland.
-{ config, lib, ... }:
+# NVIDIA graphics, alone or beside an integrated GPU (PRIME), for Wayland, and
+# CUDA.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   cfg = config.pantherOS.hardware.gpu.nvidia;
   hybrid = cfg.prime != "off";
   busId = mkOption {
-    type = types.nullOr (types.strMatching "PCI:[0-9]+:[0-9]+:[0-9]+");
+    type = types.nullOr (import ../../../lib/hardware.nix { inherit lib; }).types.busId;
     default = null;
     example = "PCI:1:0:0";
-    description = "Bus id, as `lspci` says it but in decimal: 01:00.0 is PCI:1:0:0.";
+    description = "Bus id, as `lspci` prints it (01:00.0) or as the driver wants it (PCI:1:0:0, in decimal).";
   };
 in
 {
@@ -31,6 +37,10 @@ in
       description = "With an integrated GPU: `offload` keeps the NVIDIA one asleep until a program is started with nvidia-offload, `sync` renders everything on it.";
     };
 
+    dynamicBoost = lib.mkEnableOption "Dynamic Boost: power goes to the CPU or the GPU as they need it, on laptops made for it";
+
+    cuda = lib.mkEnableOption "CUDA's compiler, and the GPU in containers";
+
     nvidiaBusId = busId;
     intelBusId = busId;
   };
@@ -48,6 +58,13 @@ in
       "nvidia-persistenced"
       "nvidia-settings"
       "nvidia-x11"
+    ]
+    ++ lib.optionals cfg.cuda [
+      "cuda_cccl"
+      "cuda_crt"
+      "cuda_cudart"
+      "cuda_nvcc"
+      "libnvvm"
     ];
 
     hardware.graphics.enable = true;
@@ -59,6 +76,7 @@ in
       inherit (cfg) open;
       # Wayland compositors need it.
       modesetting.enable = true;
+      dynamicBoost.enable = cfg.dynamicBoost;
       # Video memory is kept over suspend; with offload the GPU is switched
       # off while nothing runs on it.
       powerManagement.enable = true;
@@ -70,5 +88,13 @@ in
         sync.enable = cfg.prime == "sync";
       };
     };
+
+    # Programs are built against these two; the driver brings the rest.
+    environment.systemPackages = lib.optionals cfg.cuda [
+      pkgs.cudaPackages.cuda_cudart
+      pkgs.cudaPackages.cuda_nvcc
+    ];
+    # `podman run --device nvidia.com/gpu=all`
+    hardware.nvidia-container-toolkit.enable = lib.mkIf cfg.cuda true;
   };
 }

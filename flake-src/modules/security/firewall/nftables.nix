@@ -3,38 +3,24 @@
 # passes through is dropped but what a module has allowed.
 #
 # NixOS's own firewall is used rather than a hand-written table: it then agrees
-# with every service's `openFirewall`.
+# with every service's `openFirewall`. What else may pass, and what may not even
+# then, is in rules.nix.
 { config, lib, ... }:
 let
-  inherit (lib) mkOption types;
   cfg = config.pantherOS.security.firewall.nftables;
-  ports = mkOption {
-    type = types.listOf types.port;
-    default = [ ];
-    description = "Ports open to every network, beyond those that services open themselves.";
-  };
 in
 {
   options.pantherOS.security.firewall.nftables = {
     enable = lib.mkEnableOption "the nftables firewall";
-    tcpPorts = ports;
-    udpPorts = ports;
-    allowPing = mkOption {
-      type = types.bool;
-      default = true;
-      description = "Whether to answer pings.";
-    };
   };
 
   config = lib.mkIf cfg.enable {
     networking.nftables.enable = true;
     networking.firewall = {
       enable = true;
-      inherit (cfg) allowPing;
-      allowedTCPPorts = cfg.tcpPorts;
-      allowedUDPPorts = cfg.udpPorts;
       filterForward = true;
-      # One line for each refused connection would drown a public server's log.
+      # One line for each refused connection would drown a public server's log;
+      # logging.nix writes as many as one can read.
       logRefusedConnections = lib.mkDefault false;
     };
   };

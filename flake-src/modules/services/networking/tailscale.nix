@@ -24,19 +24,11 @@ in
       default = "client";
       description = "Whether the machine uses exit nodes and subnet routers (client), is one (server), or both.";
     };
-
-    authKeyItem = mkOption {
-      type = types.str;
-      default = "authentication/tailscale/authKey";
-      description = "Where the key that joins the network is in the vault. Without secrets from 1Password one joins with `tailscale up`.";
-    };
   };
 
   config = lib.mkIf cfg.enable {
-    pantherOS.security.secrets.opnix.items.tailscaleAuthKey = {
-      item = cfg.authKeyItem;
-      services = [ "tailscaled" ];
-    };
+    # Without secrets from 1Password one joins with `tailscale up`.
+    pantherOS.security.secrets.opnix.items.tailscaleAuthKey.services = [ "tailscaled" ];
 
     services.tailscale = {
       enable = true;

@@ -25,6 +25,7 @@ let
     ripgrep = "ripgrep";
     starship = "starship";
     tmux = "tmux";
+    vscode = "vscode";
     zoxide = "zoxide";
     zsh = "zsh";
   };
@@ -105,6 +106,10 @@ in
       configHome = mkOption {
         type = types.path;
         default = "${cfg.homeDirectory}/.config";
+      };
+      dataHome = mkOption {
+        type = types.path;
+        default = "${cfg.homeDirectory}/.local/share";
       };
     };
     programs = lib.mapAttrs (p: _: { enable = lib.mkEnableOption p; }) programs;

@@ -63,4 +63,10 @@ in
       else
         builtins.toJSON v;
   };
+
+  # Numbers of a given size in dconf: here they stay what they are.
+  gvariant = {
+    mkInt32 = v: v;
+    mkUint32 = v: v;
+  };
 }

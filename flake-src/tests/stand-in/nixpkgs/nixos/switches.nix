@@ -12,6 +12,7 @@
     packages = [ "bluez" ];
     units.bluetooth = "bluetoothctl";
   };
+  "hardware.nvidia-container-toolkit".packages = [ "nvidia-container-toolkit" ];
   "hardware.sensor.iio" = {
     packages = [ "iio-sensor-proxy" ];
     units.iio-sensor-proxy = "monitor-sensor";
@@ -40,7 +41,10 @@
     packages = [ "nano" ];
     default = true;
   };
+  "programs.thunderbird".packages = [ "thunderbird" ];
   "programs.zsh".packages = [ "zsh" ];
+  "programs.nautilus-open-any-terminal".packages = [ "nautilus-open-any-terminal" ];
+  "programs.waybar".packages = [ "waybar" ];
   "security.polkit" = {
     packages = [ "polkit" ];
     units.polkit = "pkcheck";
@@ -68,9 +72,19 @@
     packages = [ "btrfs-progs" ];
     units.btrfs-scrub = "btrfs";
   };
+  "services.colord" = {
+    packages = [ "colord" ];
+    units.colord = "colormgr";
+  };
   "services.datadog-agent" = {
     packages = [ "datadog-agent" ];
     units.datadog-agent = "agent";
+  };
+  "services.dockerRegistry" = {
+    packages = [ "distribution" ];
+    units.docker-registry = "registry";
+    port = 5000;
+    opened = false;
   };
   "services.fail2ban" = {
     packages = [ "fail2ban" ];
@@ -90,10 +104,12 @@
     units.fwupd-refresh = "fwupdmgr";
   };
   "services.gnome.gnome-keyring".packages = [ "gnome-keyring" ];
+  "services.gnome.sushi".packages = [ "sushi" ];
   "services.greetd" = {
     packages = [ "greetd" ];
     units.greetd = "greetd";
   };
+  "services.gvfs".packages = [ "gvfs" ];
   "services.hardware.bolt" = {
     packages = [ "bolt" ];
     units.bolt = "boltctl";
@@ -120,6 +136,16 @@
     packages = [ "prometheus" ];
     units.prometheus = "prometheus";
     port = 9090;
+  };
+  "services.printing" = {
+    packages = [ "cups" ];
+    units.cups = "cupsd";
+  };
+  "services.prometheus.alertmanager" = {
+    packages = [ "prometheus-alertmanager" ];
+    units.alertmanager = "alertmanager";
+    port = 9093;
+    opened = false;
   };
   "services.prometheus.exporters.node" = {
     packages = [ "prometheus-node-exporter" ];
@@ -159,9 +185,17 @@
     packages = [ "tlp" ];
     units.tlp = "tlp";
   };
+  "services.udisks2" = {
+    packages = [ "udisks2" ];
+    units.udisks2 = "udisksctl";
+  };
   "services.upower" = {
     packages = [ "upower" ];
     units.upower = "upower";
+  };
+  "services.usbguard" = {
+    packages = [ "usbguard" ];
+    units.usbguard = "usbguard";
   };
   "services.xserver".packages = [
     "xwayland"

@@ -68,6 +68,20 @@ let
       nerd-fonts = {
         jetbrains-mono = self.nerd-fonts-jetbrains-mono;
       };
+      cudaPackages = {
+        cuda_cudart = self.cuda-cudart;
+        cuda_nvcc = self.cuda-nvcc;
+      };
+      hunspellDicts = {
+        en_GB-ise = self.hunspell-dict-en-gb-ise;
+        en_US = self.hunspell-dict-en-us;
+      };
+      jetbrains.goland = self.goland;
+      vscode-extensions = {
+        golang.go = self.vscode-go;
+        jnoortheen.nix-ide = self.vscode-nix-ide;
+        mkhl.direnv = self.vscode-direnv;
+      };
       kdePackages = { };
       gnome = { };
     };

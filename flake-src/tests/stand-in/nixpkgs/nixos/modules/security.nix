@@ -35,7 +35,7 @@ in
       };
     };
     pam.services = mkOption {
-      type = types.attrsOf types.attrs;
+      type = types.attrsOf (types.attrsOf types.anything);
       default = { };
     };
     apparmor = {

@@ -32,6 +32,11 @@ in
         default = null;
       };
     };
+    datadog-agent.apiKeyFile = mkOption { type = types.path; };
+    restic.backups = mkOption {
+      default = { };
+      type = types.attrsOf (types.attrsOf types.anything);
+    };
     redis.servers = mkOption {
       default = { };
       type = types.attrsOf (
@@ -71,6 +76,16 @@ in
           script = "${lib.getExe pkgs.tailscale} up --auth-key file:${tailscale.authKeyFile}";
         };
       })
+      (lib.mapAttrs' (
+        name: backup:
+        lib.nameValuePair "restic-backups-${name}" {
+          description = "Backup ${name}";
+          startAt = backup.timerConfig.OnCalendar or "daily";
+          serviceConfig.ExecStart = [
+            "${pkgs.restic}/bin/restic backup # ${builtins.unsafeDiscardStringContext (builtins.toJSON backup)}"
+          ];
+        }
+      ) config.services.restic.backups)
       (lib.mapAttrs' (
         name: server:
         lib.nameValuePair "redis-${name}" {

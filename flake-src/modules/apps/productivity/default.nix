@@ -1,0 +1,32 @@
+# Documents, notes, passwords: an office.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.pantherOS.apps.productivity;
+in
+{
+  options.pantherOS.apps.productivity = {
+    enable = lib.mkEnableOption "office, notes and PDF programs, and printing";
+  };
+
+  config = lib.mkIf cfg.enable {
+    environment.systemPackages = [
+      pkgs.hunspell
+      pkgs.hunspellDicts.en_US
+      pkgs.libreoffice-fresh
+      pkgs.xournalpp
+      pkgs.zathura
+    ];
+
+    # Printers of the network that need no driver, which is nearly all.
+    services.printing.enable = true;
+    services.avahi = {
+      enable = true;
+      nssmdns4 = true;
+    };
+  };
+}

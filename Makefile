@@ -26,7 +26,8 @@ build-all: build ## the main job: build all hosts, push them to out/cache, repor
 
 .PHONY: test
 test: ## run the tests
-	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && PANTHEROS_NIX_BIN=$$nix go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 
 .PHONY: check
 check: build lint-tool ## format, vet, lint, module file and generated files
@@ -49,6 +50,10 @@ build: ## build panther and pcache into .panther/bin
 .PHONY: nix
 nix: ## prepare a Nix and print the folder of its commands
 	@tools/nix/prepare $(STATE)/nix
+
+.PHONY: s3
+s3: ## build the S3 servers of the tests, MinIO as well (PANTHEROS_S3=all make test)
+	@tools/s3/prepare $(BIN)
 
 # Built from source once: it is no dependency of the project's modules.
 .PHONY: lint-tool

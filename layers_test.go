@@ -32,10 +32,14 @@ var layers = []struct {
 	{"internal/blob", nil, nil},
 	{"internal/blob/dir", []string{"internal/blob"}, nil},
 	{"internal/blob/blobtest", []string{"internal/blob"}, nil},
+	{"internal/blob/remote", []string{"internal/blob"}, nil},
+	{"internal/blob/s3", []string{"internal/blob", "internal/blob/remote"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
+	{"internal/blob/httpread", []string{"internal/blob", "internal/blob/remote"}, nil},
 	{"internal/cache", []string{"internal/nix"}, []string{"golang.org/x/sync"}},
 	{"internal/nixstore", []string{"internal/nix", "internal/nix/nar", "internal/cache", "internal/pipe"}, []string{"modernc.org/sqlite", "golang.org/x/sys"}},
 	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	{"internal/nixtest", nil, nil},
+	{"internal/s3test", nil, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
 
 	// Commands may use everything on their own side. pcache prints a section
 	// of the report, so it knows the report's types.

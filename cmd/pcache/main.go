@@ -98,7 +98,8 @@ func newRoot() *cobra.Command {
 and a binary cache that stock Nix clients read. It needs nothing but the
 cache's own storage: no database and no server.
 
-A cache is named by its address, as Nix does: file:///dir.
+A cache is named by its address, as Nix does: file:///dir, or
+s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 
 ` + exitCodes,
 		Version:       version,

@@ -71,7 +71,7 @@ func pull(cmd *cobra.Command, cacheAddress string, args []string, o pullOptions)
 	if len(trusted) > 0 && o.noCheck {
 		return usagef("--no-check-signatures contradicts --public-key")
 	}
-	source, err := binarycache.OpenSource(ctx, addr.store, binarycache.SourceOptions{Name: addr.name, StoreDir: store.Dir(), Trusted: trusted})
+	source, err := binarycache.OpenSource(ctx, addr.reader, binarycache.SourceOptions{Name: addr.name, StoreDir: store.Dir(), Trusted: trusted})
 	if err != nil {
 		return err
 	}
@@ -82,6 +82,9 @@ func pull(cmd *cobra.Command, cacheAddress string, args []string, o pullOptions)
 			return usageError{err}
 		}
 		paths = append(paths, p)
+	}
+	if len(o.roots) > 0 && addr.store == nil {
+		return usagef("--root: a web server does not list what it has; name the store path, or the storage behind it")
 	}
 	for _, name := range o.roots {
 		root, err := binarycache.NewestRoot(ctx, addr.store, addr.name, store.Dir(), name)

@@ -53,8 +53,9 @@ from being collected.
 The secret key comes from --secret-key-file (mode 0600) or, for machines that
 hand over secrets in the environment, from $` + secretKeyVariable + `.
 
-Memory: about 30 MiB, and as many compressors as there are processors with 10
-to 60 MiB each by level; it does not grow with the paths' size.
+Memory: about 30 MiB, and a compressor of 10 to 60 MiB by level for each
+processor; to a bucket four compressors more and 64 MiB of parts under way. It
+does not grow with the paths' size or number.
 
 ` + exitCodes,
 		Example: `  pcache push --secret-key-file key file:///srv/cache ./result
@@ -121,7 +122,7 @@ func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions)
 }
 
 func (r *pushRun) prepare(stdin io.Reader, cacheAddress string, args []string) (err error) {
-	if r.addr, err = openAddress(cacheAddress); err != nil {
+	if r.addr, err = openCache(cacheAddress); err != nil {
 		return err
 	}
 	level := r.addr.level
@@ -342,4 +343,20 @@ func count(c *report.Count, o cache.Outcome, of cache.Action) {
 		c.NARBytes += o.Info.NARSize
 		c.FileBytes += o.FileSize
 	}
+}
+
+// namedPath is a --root: a name and, unless the command's paths are meant, the
+// path it stands for.
+type namedPath struct{ name, path string }
+
+func parseRoots(flags []string) ([]namedPath, error) {
+	var roots []namedPath
+	for _, f := range flags {
+		name, path, _ := strings.Cut(f, "=")
+		if err := binarycache.CheckRootName(name); err != nil {
+			return nil, usageError{fmt.Errorf("--root %s: %v", f, err)}
+		}
+		roots = append(roots, namedPath{name, path})
+	}
+	return roots, nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strconv"
@@ -35,6 +37,10 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", os.Getenv("PATH")+":"+nixtest.Bin(t))
 			env.Setenv("HELLO", path)
 			env.Setenv("STORE", nix.Root)
+			// What the script writes is also behind a web server.
+			web := httptest.NewServer(http.FileServer(http.Dir(env.WorkDir)))
+			env.Defer(web.Close)
+			env.Setenv("WEB", web.URL)
 			env.Setenv("ABSENT", "/nix/store/7rjqb838snvvxcmpvck1smfxhkwzqal5-absent-1.0")
 			return nil
 		},

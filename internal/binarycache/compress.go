@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"runtime"
 	"sync"
 
 	"gitlab.com/pantheros/pantheros/internal/nix"
@@ -86,25 +87,35 @@ var encoders = func() map[Level]*sync.Pool {
 type compressor struct {
 	level Level
 	nar   io.Reader
-	cpus  chan struct{}
-	hash  hash.Hash
-	n     int64
+	places
+	hash hash.Hash
+	n    int64
 	pipe.Reader
 }
 
-// newCompressor makes a compressor that works only while it holds a place in
-// cpus, and gives it back while it waits for its bytes to be taken: so there
-// may be many more uploads under way than processors.
-func newCompressor(level Level, nar io.Reader, cpus chan struct{}) *compressor {
+// places bound what compressors take together: encoders, which hold megabytes
+// each, and among those that have one the processors. A compressor gives its
+// processor back while it waits for its bytes to be taken, so that uploads can
+// be under way beyond the number of processors.
+type places struct{ encoders, cpus chan struct{} }
+
+func newPlaces() places {
+	n := runtime.GOMAXPROCS(0)
+	return places{encoders: make(chan struct{}, n+remoteLarge), cpus: make(chan struct{}, n)}
+}
+
+func newCompressor(level Level, nar io.Reader, p places) *compressor {
 	if level == "" {
 		level = Default
 	}
-	c := &compressor{level: level, nar: nar, cpus: cpus, hash: sha256.New()}
+	c := &compressor{level: level, nar: nar, places: p, hash: sha256.New()}
 	c.Source = pipe.Func(c.compress)
 	return c
 }
 
 func (c *compressor) compress(w io.Writer) (int64, error) {
+	c.encoders <- struct{}{}
+	defer func() { <-c.encoders }()
 	c.cpus <- struct{}{}
 	defer func() { <-c.cpus }()
 	out := writerFunc(func(p []byte) (int, error) {

@@ -410,6 +410,29 @@ func TestBadNARInfosAreReplaced(t *testing.T) {
 	}
 }
 
+// After a power cut a file system may keep an object's name and lose its bytes.
+func TestEmptyNARIsReplaced(t *testing.T) {
+	f := newFixture(t)
+	f.mustPush(t)
+	for info, err := range f.cache.List(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case strings.HasPrefix(info.Key, "nar/"):
+			if err := f.cache.Put(t.Context(), info.Key, strings.NewReader(""), 0); err != nil {
+				t.Fatal(err)
+			}
+		case strings.HasSuffix(info.Key, ".narinfo"):
+			if err := f.cache.Delete(t.Context(), info.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.mustPush(t)
+	f.stockCopy(t)
+}
+
 func TestDamagedCacheIsNoticed(t *testing.T) {
 	f := newFixture(t)
 	f.mustPush(t)
@@ -479,7 +502,7 @@ func TestDecompressionBomb(t *testing.T) {
 	f.mustPush(t)
 	closure, _ := f.store.Closure(t.Context(), f.top)
 	p := closure[0]
-	bomb := newCompressor(Fastest, io.LimitReader(zeros{}, 1<<30), make(chan struct{}, 1))
+	bomb := newCompressor(Fastest, io.LimitReader(zeros{}, 1<<30), newPlaces())
 	if err := f.cache.Put(t.Context(), Default.narKey(p.NARHash), bomb, -1); err != nil {
 		t.Fatal(err)
 	}

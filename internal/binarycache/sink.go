@@ -41,7 +41,7 @@ type Sink struct {
 	initOnce sync.Mutex
 	initDone bool
 
-	cpus chan struct{} // a place for each processor, see newCompressor
+	places places // for compressors
 
 	mu      sync.Mutex
 	flights map[nix.Hash]*flight
@@ -66,7 +66,7 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 	refuse := func(format string, args ...any) (*Sink, error) {
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf(format, args...)}
 	}
-	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight), cpus: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight), places: newPlaces()}
 	info, exists, err := readInfo(ctx, store, o.Name)
 	if err != nil {
 		return nil, err
@@ -141,21 +141,22 @@ func (s *Sink) Traits() cache.Traits {
 		// Uploads wait for the network: more of them than processors. The
 		// large are few, since each may hold several parts in memory.
 		t.Large += remoteLarge
-		t.Small, t.SmallBelow = r.Parallel(), remoteSmall
-		t.Publishers = r.Parallel()
+		t.Small, t.SmallBelow = min(r.Requests(), remoteSmallPool), remoteSmall
+		t.Publishers = min(r.Requests(), remoteSmallPool)
 	}
 	return t
 }
 
 const (
-	remoteLarge = 4
-	remoteSmall = 1 << 20 // bytes of NAR; most paths of a closure are smaller
+	remoteLarge     = 4
+	remoteSmall     = 1 << 20 // bytes of NAR; most paths of a closure are smaller
+	remoteSmallPool = 64
 )
 
 // lookups is how many narinfos to ask a store for at once.
 func lookups(s blob.Reader) int {
 	if r, ok := s.(blob.Remote); ok {
-		return 2 * r.Parallel()
+		return r.Requests()
 	}
 	return 8
 }
@@ -251,27 +252,42 @@ func (s *Sink) PutNAR(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.N
 
 func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARInfo, error) {
 	info := nix.NARInfo{PathInfo: p, URL: s.o.Level.narKey(p.NARHash), Compression: s.o.Level.compression()}
-	// An object of that name was put whole and verified, or it is not there.
-	there, err := s.store.Stat(ctx, info.URL)
-	if err == nil && there.Size > 0 {
-		info.FileSize = there.Size
-		if d, ok := s.store.(blob.Digester); ok {
-			if info.FileHash, err = d.SHA256(ctx, info.URL); err != nil {
-				return info, fmt.Errorf("read %s of cache %s: %w", info.URL, s.o.Name, err)
-			}
-		}
-		return info, nil
+	there, err := s.adopt(ctx, &info)
+	if there || err != nil {
+		return info, err
 	}
-	if err != nil && !errors.Is(err, blob.ErrNotExist) {
-		return info, fmt.Errorf("ask cache %s for %s: %w", s.o.Name, info.URL, err)
-	}
-	c := newCompressor(s.o.Level, nar, s.cpus)
+	c := newCompressor(s.o.Level, nar, s.places)
 	defer func() { _ = c.Close() }()
-	if err := s.store.Put(ctx, info.URL, c, -1); err != nil {
+	existed, err := blob.PutNew(ctx, s.store, info.URL, c, -1)
+	if existed && err == nil { // another push was faster, perhaps at another level
+		_, err = s.adopt(ctx, &info)
 		return info, err
 	}
 	info.FileHash, info.FileSize = c.sum(), c.n
-	return info, nil
+	return info, err
+}
+
+// adopt fills in size and hash of a NAR that is in the cache. An object of its
+// name was put whole and verified, or it is not there. An empty one was put by
+// nobody who does that: a file system lost it in a power cut; it is removed.
+func (s *Sink) adopt(ctx context.Context, info *nix.NARInfo) (there bool, err error) {
+	object, err := s.store.Stat(ctx, info.URL)
+	if errors.Is(err, blob.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask cache %s for %s: %w", s.o.Name, info.URL, err)
+	}
+	if object.Size == 0 {
+		return false, s.store.Delete(ctx, info.URL)
+	}
+	info.FileSize = object.Size
+	if d, ok := s.store.(blob.Digester); ok {
+		if info.FileHash, err = d.SHA256(ctx, info.URL); err != nil {
+			return false, fmt.Errorf("read %s of cache %s: %w", info.URL, s.o.Name, err)
+		}
+	}
+	return true, nil
 }
 
 // Publish signs the paths and writes their narinfos.

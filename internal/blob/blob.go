@@ -55,14 +55,37 @@ type Store interface {
 // Remote is what a Store may also be when its calls wait for a network rather
 // than for this machine.
 type Remote interface {
-	// Parallel is how many calls are worth having under way at once.
-	Parallel() int
+	// Requests is how many calls are worth having under way at present.
+	Requests() int
 }
 
 // Digester is what a Store may also be when it can tell an object's SHA-256
 // for less than it costs to fetch it.
 type Digester interface {
 	SHA256(ctx context.Context, key string) ([32]byte, error)
+}
+
+// Creator is what a Store may also be when it can write an object only if there
+// is none of its key, so that of two writers one wins and nothing is replaced.
+type Creator interface {
+	// PutNew is Put, but for an object that is there: that stays as it is, and
+	// existed is true. r may then not have been read to its end. If an answer
+	// of the server was lost on the way, what an earlier try of this call wrote
+	// may count as there before, and what was there before as written by it if
+	// it has the same bytes.
+	PutNew(ctx context.Context, key string, r io.Reader, size int64) (existed bool, err error)
+}
+
+// PutNew is s.PutNew if s is a Creator. Otherwise it looks first and then
+// writes: of two that do so at the same time both may write.
+func PutNew(ctx context.Context, s Store, key string, r io.Reader, size int64) (existed bool, err error) {
+	if c, ok := s.(Creator); ok {
+		return c.PutNew(ctx, key, r, size)
+	}
+	if _, err := s.Stat(ctx, key); !errors.Is(err, ErrNotExist) {
+		return err == nil, err
+	}
+	return false, s.Put(ctx, key, r, size)
 }
 
 // ReadAll reads a small object whole. One larger than limit is ErrTooLarge.

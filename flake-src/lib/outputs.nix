@@ -15,14 +15,19 @@ in
   inherit nixosConfigurations;
 
   # Each host's toplevel, derived from the configurations themselves, so that
-  # no list can forget a host; and the tests of tests/unit.
+  # no list can forget a host.
   checks = forEachSystem (
     pkgs:
     lib.mapAttrs' (
       name: nixos: lib.nameValuePair "host-${name}" nixos.config.system.build.toplevel
     ) (lib.filterAttrs (_: nixos: systemOf nixos == pkgs.stdenv.hostPlatform.system) nixosConfigurations)
-    // import ../tests { inherit pkgs; }
   );
+
+  # The suites of tests/unit, built by `make test`. They evaluate hundreds of
+  # small systems, for which a nightly `nix flake check` should not wait.
+  legacyPackages = forEachSystem (pkgs: {
+    tests = import ../tests { inherit pkgs; };
+  });
 
   formatter = forEachSystem (pkgs: pkgs.nixfmt-tree);
 

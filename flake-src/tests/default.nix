@@ -1,4 +1,4 @@
-# The flake's own tests, as checks: `nix flake check` evaluates them.
+# The flake's own tests: legacyPackages.<system>.tests, built by `make test`.
 #
 # Every file of unit/ is a suite: a function to an attribute set of cases, each
 # { expr; expected; }. A case whose expr is something else fails the check, with

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +26,9 @@ func (s *Server) Bucket(t testing.TB) string {
 	if err := s.admin.MakeBucket(t.Context(), name, minio.MakeBucketOptions{}); err != nil {
 		t.Fatalf("make a bucket on %s: %v", s.Kind, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.earlier[name] = s.uploadDirs(t)
 	return name
 }
 
@@ -138,15 +142,20 @@ func (s *Server) Names(t testing.TB, bucket string) []string {
 	return names
 }
 
-// Uploads counts the uploads in parts that were begun and neither completed nor
-// taken back.
+// Uploads counts the uploads in parts that were begun in the bucket and neither
+// completed nor taken back. Of MinIO it counts those in any bucket since this
+// one was made.
 func (s *Server) Uploads(t testing.TB, bucket string) int {
 	t.Helper()
 	core := minio.Core{Client: s.admin}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	if s.Kind == MinIO {
-		return len(s.uploadDirs(t))
+		// Its folders do not say which bucket they are of.
+		s.mu.Lock()
+		earlier := s.earlier[bucket]
+		s.mu.Unlock()
+		return len(slices.DeleteFunc(s.uploadDirs(t), func(dir string) bool { return slices.Contains(earlier, dir) }))
 	}
 	uploads, err := core.ListMultipartUploads(ctx, bucket, "", "", "", "", 1000)
 	if err != nil {

@@ -99,6 +99,9 @@ type Server struct {
 	tls       bool
 	pid       int
 	admin     *minio.Client
+
+	mu      sync.Mutex
+	earlier map[string][]string // by bucket: MinIO's uploads before it was made
 }
 
 // Option changes how a server is started.
@@ -137,7 +140,7 @@ const startTimeout = 60 * time.Second
 func Start(t testing.TB, kind Kind, with ...Option) *Server {
 	t.Helper()
 	path := binary(t, kind)
-	s := &Server{Kind: kind, AccessKey: "test-access-key", SecretKey: "test-secret-key-of-the-root", Dir: t.TempDir()}
+	s := &Server{Kind: kind, earlier: make(map[string][]string), AccessKey: "test-access-key", SecretKey: "test-secret-key-of-the-root", Dir: t.TempDir()}
 	var o options
 	for _, w := range with {
 		w(&o)

@@ -54,7 +54,7 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, size int64, on
 
 // equalParts is how many parts of an object of unknown size are of one size.
 // Cloudflare's R2 wants all parts equal, but for the last: half of the parts
-// that there may be, 40 GiB if they have 8 MiB, can be had there.
+// that there may be, 39 GiB if they have 8 MiB, can be had there.
 const equalParts = maxParts / 2
 
 // plan chooses the size of the parts, so that there are not too many. Those of

@@ -17,6 +17,8 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/blob/s3"
 	"gitlab.com/pantheros/pantheros/internal/s3test"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestPutNewHasOneWinner(t *testing.T) {
@@ -44,6 +46,14 @@ func TestPutNewHasOneWinner(t *testing.T) {
 			if err != nil || len(got) != size || strings.Trim(string(got), string(got[:1])) != "" {
 				t.Errorf("%s: %d bytes, %v", name, len(got), err)
 			}
+		}
+		// What is there is noticed before much of another is sent.
+		b.proxy.Rule(nil)
+		if existed, err := b.store.PutNew(t.Context(), "parts", strings.NewReader(large(11<<20)), -1); err != nil || !existed {
+			t.Errorf("existed %v, %v", existed, err)
+		}
+		if diff := cmp.Diff([]string{"HEAD /" + b.bucket + "/parts"}, b.proxy.Seen()); diff != "" {
+			t.Error(diff)
 		}
 		if names := b.server.Names(t, b.bucket); !slices.Equal(names, []string{"parts", "whole"}) {
 			t.Errorf("in the bucket: %v", names)

@@ -39,7 +39,7 @@ var layers = []struct {
 	{"internal/nixstore", []string{"internal/nix", "internal/nix/nar", "internal/cache", "internal/pipe"}, []string{"modernc.org/sqlite", "golang.org/x/sys"}},
 	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	{"internal/nixtest", nil, nil},
-	{"internal/s3test", nil, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
+	{"internal/s3test", []string{"internal/nixtest"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
 
 	// Commands may use everything on their own side. pcache prints a section
 	// of the report, so it knows the report's types.

@@ -137,12 +137,7 @@ func pullSummary(name string, result cache.Result, started time.Time, err error)
 			action = "fetch"
 		}
 		p.Paths = append(p.Paths, report.PushPath{Path: string(o.Info.Path), NARHash: o.Info.NARHash.String(), NARBytes: o.Info.NARSize, Action: action, Reason: o.Reason})
-		count(&p.Fetched, o, cache.Sent)
-		if o.Action == cache.Skipped {
-			skipped := p.Skipped[o.Reason]
-			count(&skipped, o, cache.Skipped)
-			p.Skipped[o.Reason] = skipped
-		}
+		tally(&p.Fetched, p.Skipped, o)
 	}
 	return p
 }

@@ -322,12 +322,7 @@ func (r *pushRun) report(result cache.Result, generations map[string]string, err
 		}
 	}
 	for i, o := range result.Outcomes {
-		count(&p.Sent, o, cache.Sent)
-		if o.Action == cache.Skipped {
-			skipped := p.Skipped[o.Reason]
-			count(&skipped, o, cache.Skipped)
-			p.Skipped[o.Reason] = skipped
-		}
+		tally(&p.Sent, p.Skipped, o)
 		p.Paths = append(p.Paths, report.PushPath{
 			Path: string(o.Info.Path), NARHash: o.Info.NARHash.String(), NARBytes: o.Info.NARSize,
 			FileBytes: o.FileSize, Action: string(o.Action), Reason: o.Reason, Roots: rootsOf[i],
@@ -335,6 +330,17 @@ func (r *pushRun) report(result cache.Result, generations map[string]string, err
 	}
 	slices.SortFunc(p.Paths, func(a, b report.PushPath) int { return strings.Compare(a.Path, b.Path) })
 	return p
+}
+
+// tally counts a path among those that were copied, or by reason among those
+// that were not.
+func tally(copied *report.Count, skipped map[string]report.Count, o cache.Outcome) {
+	count(copied, o, cache.Sent)
+	if o.Action == cache.Skipped {
+		c := skipped[o.Reason]
+		count(&c, o, cache.Skipped)
+		skipped[o.Reason] = c
+	}
 }
 
 func count(c *report.Count, o cache.Outcome, of cache.Action) {

@@ -22,7 +22,7 @@ func Bin(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv(binVariable)
 	if dir == "" {
-		dir = filepath.Join(repository(t), ".panther/nix/trixie/bin")
+		dir = filepath.Join(Repository(t), ".panther/nix/trixie/bin")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "nix")); err != nil {
 		t.Fatalf("no Nix to test with in %s: run `make nix`, or set %s", dir, binVariable)
@@ -30,8 +30,8 @@ func Bin(t testing.TB) string {
 	return dir
 }
 
-// repository is the folder of go.mod.
-func repository(t testing.TB) string {
+// Repository is the folder of go.mod.
+func Repository(t testing.TB) string {
 	dir, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

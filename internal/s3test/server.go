@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"gitlab.com/pantheros/pantheros/internal/nixtest"
+
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
@@ -64,29 +66,13 @@ func binary(t testing.TB, kind Kind) string {
 	t.Helper()
 	dir := os.Getenv(binVariable)
 	if dir == "" {
-		dir = filepath.Join(repository(t), ".panther/bin")
+		dir = filepath.Join(nixtest.Repository(t), ".panther/bin")
 	}
 	path := filepath.Join(dir, string(kind))
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("no %s to test with in %s: run `make s3`, or set %s", kind, dir, binVariable)
 	}
 	return path
-}
-
-// repository is the folder of go.mod.
-func repository(t testing.TB) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		if dir == "/" {
-			t.Fatal("no go.mod above the test")
-		}
-	}
 }
 
 // Server is a running server. It ends with the test.

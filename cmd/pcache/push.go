@@ -122,6 +122,17 @@ func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions)
 }
 
 func (r *pushRun) prepare(stdin io.Reader, cacheAddress string, args []string) (err error) {
+	if err := r.open(cacheAddress); err != nil {
+		return err
+	}
+	if r.roots, err = parseRoots(r.pushOptions.roots); err != nil {
+		return err
+	}
+	return r.resolve(stdin, args)
+}
+
+// open makes ready what does not depend on the paths: cache, keys and store.
+func (r *pushRun) open(cacheAddress string) (err error) {
 	if r.addr, err = openCache(cacheAddress); err != nil {
 		return err
 	}
@@ -141,10 +152,7 @@ func (r *pushRun) prepare(stdin io.Reader, cacheAddress string, args []string) (
 	if r.store, err = nixstore.Open(r.pushOptions.store); err != nil {
 		return usageError{err}
 	}
-	if r.roots, err = parseRoots(r.pushOptions.roots); err != nil {
-		return err
-	}
-	return r.resolve(stdin, args)
+	return nil
 }
 
 // resolve finds the store paths that arguments, standard input and --root name.

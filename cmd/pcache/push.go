@@ -66,16 +66,23 @@ does not grow with the paths' size or number.
 			return push(cmd, args[0], args[1:], o)
 		},
 	}
+	o.flags(cmd)
+	o.output.flags(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&o.roots, "root", nil, "write a root manifest: NAME=PATH, or NAME for the paths given (can be repeated)")
+	f.StringVar(&o.commit, "commit", "", "the configuration's commit, for the manifests")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be sent, and send nothing")
+	return cmd
+}
+
+// flags adds what every command that pushes has.
+func (o *pushOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.store, "store", "", "the Nix store to read: a directory for a chroot store, daemon, local (default $NIX_REMOTE)")
 	f.StringArrayVar(&o.keyFiles, "secret-key-file", nil, "sign with the key in this file (can be repeated)")
 	f.BoolVar(&o.unsigned, "unsigned", false, "push without signatures to a cache that has none")
-	f.StringArrayVar(&o.roots, "root", nil, "write a root manifest: NAME=PATH, or NAME for the paths given (can be repeated)")
-	f.StringVar(&o.commit, "commit", "", "the configuration's commit, for the manifests")
 	f.StringVar(&o.compression, "compression", "", fmt.Sprintf("one of %v (default %s)", binarycache.Levels, binarycache.Default))
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be sent, and send nothing")
 	f.BoolVar(&o.verify, "verify", false, "ask the cache for every path, before and after, trusting nothing")
-	o.output.flags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("compression", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var words []string
 		for _, l := range binarycache.Levels {
@@ -83,7 +90,6 @@ does not grow with the paths' size or number.
 		}
 		return words, cobra.ShellCompDirectiveNoFileComp
 	})
-	return cmd
 }
 
 // pushRun is a push under way.

@@ -1,4 +1,4 @@
-// Package nar writes Nix archives, the one serialization of a file tree that
+// Package nar writes and reads Nix archives, the one serialization of a file tree that
 // Nix hashes, signs and stores in binary caches.
 //
 // The format is that of Nix's manual, "Nix Archive (NAR) format": strings with

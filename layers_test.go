@@ -38,6 +38,7 @@ var layers = []struct {
 	{"internal/cache", []string{"internal/nix"}, []string{"golang.org/x/sync"}},
 	{"internal/nixstore", []string{"internal/nix", "internal/nix/nar", "internal/cache", "internal/pipe"}, []string{"modernc.org/sqlite", "golang.org/x/sys"}},
 	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
+	{"internal/queue", []string{"internal/nix"}, []string{"golang.org/x/sys"}},
 	{"internal/nixtest", nil, nil},
 	{"internal/s3test", []string{"internal/nixtest"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
 

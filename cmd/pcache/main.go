@@ -65,6 +65,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, "pcache: interrupted; running it again does the rest")
 		return exitInterrupted
 	}
+	var command commandError
+	if errors.As(err, &command) {
+		return command.code
+	}
 	fmt.Fprintln(stderr, "pcache: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 	return exitCode(err)
 }
@@ -116,8 +120,18 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v (see %s --help)", err, cmd.CommandPath())
 	})
-	root.AddCommand(newPush(), newPull(), newKeygen(), newPubkey())
+	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newKeygen(), newPubkey())
 	return root
+}
+
+// exactly is cobra.ExactArgs with an error that says what is wanted.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usagef("%s: %s (see %s --help)", cmd.Name(), what, cmd.CommandPath())
+		}
+		return nil
+	}
 }
 
 // atLeast is cobra.MinimumNArgs with an error that says what is missing.

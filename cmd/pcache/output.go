@@ -135,6 +135,13 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// printJSONLine prints a value that is one of several, each on a line.
+func printJSONLine(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
 func (o *output) push(cmd *cobra.Command, p report.Push, result cache.Result) error {
 	w := cmd.OutOrStdout()
 	if o.json {

@@ -218,14 +218,18 @@ func (r *pushRun) resolve(stdin io.Reader, args []string) error {
 	return nil
 }
 
-func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (*binarycache.Sink, cache.Result, error) {
-	sink, err := binarycache.OpenSink(ctx, r.addr.store, binarycache.SinkOptions{
+func (r *pushRun) sink(ctx context.Context) (*binarycache.Sink, error) {
+	return binarycache.OpenSink(ctx, r.addr.store, binarycache.SinkOptions{
 		Name:     r.addr.name,
 		StoreDir: r.store.Dir(),
 		Keys:     r.keys,
 		Unsigned: r.unsigned,
 		Level:    r.addr.level,
 	})
+}
+
+func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (*binarycache.Sink, cache.Result, error) {
+	sink, err := r.sink(ctx)
 	if err != nil {
 		return nil, cache.Result{}, err
 	}

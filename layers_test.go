@@ -37,8 +37,12 @@ var layers = []struct {
 	{"internal/blob/httpread", []string{"internal/blob", "internal/blob/remote"}, nil},
 	{"internal/cache", []string{"internal/nix"}, []string{"golang.org/x/sync"}},
 	{"internal/nixstore", []string{"internal/nix", "internal/nix/nar", "internal/cache", "internal/pipe"}, []string{"modernc.org/sqlite", "golang.org/x/sys"}},
-	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	{"internal/queue", []string{"internal/nix"}, []string{"golang.org/x/sys"}},
+	{"internal/binarycache/lease", []string{"internal/nix", "internal/blob"}, nil},
+	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
+	{"internal/binarycache/catalog", []string{"internal/nix", "internal/blob", "internal/binarycache"}, []string{"golang.org/x/sync"}},
+	{"internal/binarycache/gc", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
+	{"internal/binarycache/audit", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/nixtest", nil, nil},
 	{"internal/s3test", []string{"internal/nixtest"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
 

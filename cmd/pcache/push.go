@@ -116,6 +116,9 @@ func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions)
 	if err == nil && !o.dryRun {
 		manifests, err = r.putRoots(ctx, sink, result)
 	}
+	if sink != nil {
+		_ = sink.Release(ctx)
+	}
 	finish()
 	if result.Outcomes == nil {
 		return err // nothing is known of the closures: there is nothing to report

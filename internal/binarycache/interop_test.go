@@ -68,6 +68,7 @@ func (f *fixture) push(ctx context.Context, s blob.Store, o SinkOptions) (cache.
 	if err != nil {
 		return cache.Result{}, err
 	}
+	defer func() { _ = sink.Release(ctx) }()
 	return cache.Copy(ctx, sink, f.store, []nix.StorePath{f.top}, cache.Options{})
 }
 

@@ -58,6 +58,9 @@ func (s *Sink) PutRoot(ctx context.Context, r Root, now time.Time) (Root, error)
 	if len(r.Paths) == 0 {
 		return r, fmt.Errorf("root %s has no path", r.Name)
 	}
+	if err := s.Held(); err != nil {
+		return r, err
+	}
 	if err := s.init(ctx); err != nil {
 		return r, err
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 
+	"gitlab.com/pantheros/pantheros/internal/binarycache/lease"
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 	"gitlab.com/pantheros/pantheros/internal/nix"
@@ -45,6 +46,9 @@ type Sink struct {
 
 	mu      sync.Mutex
 	flights map[nix.Hash]*flight
+
+	leaseMu sync.Mutex
+	leases  []*lease.Lease
 }
 
 var _ cache.Sink = (*Sink)(nil)
@@ -292,6 +296,9 @@ func (s *Sink) adopt(ctx context.Context, info *nix.NARInfo) (there bool, err er
 
 // Publish signs the paths and writes their narinfos.
 func (s *Sink) Publish(ctx context.Context, infos []nix.NARInfo) error {
+	if err := s.Held(); err != nil {
+		return err // what the paths refer to may be gone
+	}
 	for _, n := range infos {
 		for _, k := range s.o.Keys {
 			n.PathInfo = n.Sign(k)

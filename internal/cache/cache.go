@@ -62,6 +62,20 @@ func traitsOf(s Sink) Traits {
 	return Traits{}
 }
 
+// Holder is what a Sink may also be whose paths others may delete while a copy
+// is under way. Copy takes hold of the closure before it asks what is there.
+type Holder interface {
+	// Hold keeps paths that are there, and those that come, from being
+	// deleted. It is kept up until stop is called, and for a while after that,
+	// in which whoever called Copy does what is left to do.
+	Hold(ctx context.Context, closure []nix.PathInfo) (stop func(), err error)
+	// Settle waits for deletions that began before the hold. If there were
+	// some, what Missing said until then does not count.
+	Settle(ctx context.Context) (waited bool, err error)
+	// Held is an error if the hold was lost.
+	Held() error
+}
+
 // Options of Copy. The zero value copies all that is missing.
 type Options struct {
 	DryRun bool // plan only

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/nix"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Copy makes the closures of roots present in dst. It plans the union once,
@@ -24,7 +26,20 @@ func Copy(ctx context.Context, dst Sink, src Source, roots []nix.StorePath, o Op
 		return Result{}, err
 	}
 	traits := traitsOf(dst)
-	presence, err := plan(ctx, dst, closure, roots, traits.ClosureComplete && !o.Verify)
+	holder, _ := dst.(Holder)
+	if o.DryRun {
+		holder = nil
+	}
+	if holder != nil {
+		stop, err := holder.Hold(ctx, closure)
+		if err != nil {
+			return Result{Outcomes: outcomes(closure, nil, Pending)}, err
+		}
+		defer stop()
+	}
+	presence, err := settled(ctx, holder, func(ctx context.Context) (map[nix.StorePath]string, error) {
+		return plan(ctx, dst, closure, roots, traits.ClosureComplete && !o.Verify)
+	})
 	if err != nil {
 		return Result{Outcomes: outcomes(closure, nil, Pending)}, err
 	}
@@ -47,12 +62,46 @@ func Copy(ctx context.Context, dst Sink, src Source, roots []nix.StorePath, o Op
 	}
 	p.Planned.Store(true)
 	if o.DryRun || p.TotalPaths.Load() == 0 {
-		return r, nil
+		return r, held(holder)
 	}
 	if err := newSchedule(dst, src, traits, p, r.Outcomes).run(ctx); err != nil {
 		return r, err
 	}
-	return r, confirm(ctx, dst, r.Outcomes, o.Verify)
+	if err := confirm(ctx, dst, r.Outcomes, o.Verify); err != nil {
+		return r, err
+	}
+	return r, held(holder)
+}
+
+// settled is a plan that was made while nothing that it found was being
+// deleted. The two questions are asked at once; the plan is made again in the
+// rare case that there was something to wait for.
+func settled(ctx context.Context, h Holder, plan func(context.Context) (map[nix.StorePath]string, error)) (map[nix.StorePath]string, error) {
+	if h == nil {
+		return plan(ctx)
+	}
+	var waited bool
+	var presence map[nix.StorePath]string
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		waited, err = h.Settle(both)
+		return err
+	})
+	group.Go(func() (err error) {
+		presence, err = plan(both)
+		return err
+	})
+	if err := group.Wait(); err != nil || !waited {
+		return presence, err
+	}
+	return plan(ctx)
+}
+
+func held(h Holder) error {
+	if h == nil {
+		return nil
+	}
+	return h.Held()
 }
 
 // plan finds what dst has. If a present path vouches for its closure it asks

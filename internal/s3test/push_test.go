@@ -61,6 +61,7 @@ func (f *fixture) push(ctx context.Context, s blob.Store) (cache.Result, error) 
 	if err != nil {
 		return cache.Result{}, err
 	}
+	defer func() { _ = sink.Release(ctx) }()
 	return cache.Copy(ctx, sink, f.store, []nix.StorePath{f.top}, cache.Options{})
 }
 

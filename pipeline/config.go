@@ -84,6 +84,15 @@ type Config struct {
 	// that the report gives to reproduce a failure. Default: "nix".
 	NixCommand string
 
+	// Engine is what runs the containers and its version, for the report; empty
+	// without containers.
+	Engine string
+	// Checkpoint is called each time a step begins or ends, and must not block.
+	// snapshot makes the report so far, valid as if the run had been killed at
+	// that moment; it takes a while in a large fleet, and may be called at any
+	// time and from anywhere.
+	Checkpoint func(snapshot func() *report.Report)
+
 	// Observe is told what happens as it happens. Its calls are not
 	// concurrent and it must not block for long.
 	Observe func(Event)
@@ -104,6 +113,10 @@ type Event struct {
 	// Done and Total count what Unit says; Total is 0 where it is not known.
 	Done, Total int64
 	Unit        string // "derivations", "bytes"
+	// Fetching is how many store paths a build is fetching at present, and
+	// Fetched the bytes of NARs that it has fetched so far.
+	Fetching int
+	Fetched  int64
 }
 
 // EventKind is the kind of an Event.

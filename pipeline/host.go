@@ -44,10 +44,12 @@ func (r *run) host(ctx context.Context, h inventory.Host) builtHost {
 // empty if it failed.
 func (r *run) build(ctx context.Context, host, drv string) string {
 	began := r.startStep(host, report.StepBuild)
-	var log nixLog
+	log := nixLog{onActivity: r.activity(host)}
+	r.rec.FetchedBytes(host, 0)
 	type state struct {
 		building       string
 		done, expected int
+		fetched        int64
 	}
 	var shown state
 	out, err := r.Shell.Run(ctx, Command{
@@ -55,12 +57,17 @@ func (r *run) build(ctx context.Context, host, drv string) string {
 		Argv: []string{"nix", "build", "--no-link", "--json", "--log-format", "internal-json", "-v", drv + "^out"},
 		OnStderr: func(line string) {
 			log.line(line)
-			if now := (state{strings.Join(log.building(), " "), log.done, log.expected}); now != shown {
+			if now := (state{strings.Join(log.building(), " "), log.done, log.expected, log.fetchedBytes()}); now != shown {
 				shown = now
-				r.progress(host, report.StepBuild, now.building, int64(now.done), int64(now.expected), "derivations")
+				r.event(Event{
+					Kind: StepProgress, Host: host, Step: report.StepBuild, Detail: now.building,
+					Done: int64(now.done), Total: int64(now.expected), Unit: "derivations",
+					Fetching: log.fetching(), Fetched: now.fetched,
+				})
 			}
 		},
 	})
+	r.rec.FetchedBytes(host, log.fetchedBytes())
 	failure := report.Failure{Step: report.StepBuild, Command: r.buildCommand(host)}
 	var toplevel string
 	var closure []report.Path
@@ -76,6 +83,7 @@ func (r *run) build(ctx context.Context, host, drv string) string {
 		closure, err = r.closure(ctx, host, toplevel)
 	}
 	if err == nil {
+		r.outputs(ctx, host, log.drvs)
 		r.rec.SetToplevel(host, toplevel)
 		err = r.rec.Closure(host, closure)
 	}
@@ -86,6 +94,34 @@ func (r *run) build(ctx context.Context, host, drv string) string {
 	}
 	r.endStep(ctx, host, report.StepBuild, began, log.summary())
 	return toplevel
+}
+
+// activity returns what records the builds and fetches of a host's log.
+func (r *run) activity(host string) func(nixActivity) {
+	return func(a nixActivity) {
+		if a.status == "" {
+			r.rec.StartActivity(host, a.kind, a.path, a.from)
+			return
+		}
+		r.rec.EndActivity(host, a.kind, a.path, a.status)
+	}
+}
+
+// outputs records what derivations that were built have put into the store. It
+// is for the report alone: where it cannot be asked, the paths count as having
+// been there.
+func (r *run) outputs(ctx context.Context, host string, drvs []string) {
+	for batch := range slices.Chunk(drvs, 500) {
+		var log nixLog
+		out, err := r.Shell.Run(ctx, Command{
+			Host: host, Step: report.StepBuild,
+			Argv:     append([]string{"nix-store", "--log-format", "internal-json", "--query", "--outputs"}, batch...),
+			OnStderr: log.line,
+		})
+		if err == nil && out.ExitCode == 0 {
+			r.rec.Built(strings.Fields(string(out.Stdout)))
+		}
+	}
 }
 
 // summary says what a successful build did.

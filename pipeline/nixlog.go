@@ -13,6 +13,7 @@ import (
 // What the numbers in Nix's internal-json log mean (Nix's logging.hh; the same
 // from 2.18 to 2.34).
 const (
+	activityCopyPath   = 100
 	activityBuilds     = 104
 	activityBuild      = 105
 	activitySubstitute = 108
@@ -29,10 +30,16 @@ const (
 // after. Builds that went well are forgotten, there may be thousands.
 const recentBuilds = 32
 
+// maxOutputs bounds the derivations whose outputs are asked for.
+const maxOutputs = 20_000
+
 // nixLog reads what Nix prints on standard error with --log-format
 // internal-json. It takes everything: plain lines, results of activities that
 // it never saw start, and JSON of a shape that it does not know.
 type nixLog struct {
+	// onActivity, if set, is told of builds and fetches as they start and end.
+	onActivity func(a nixActivity)
+
 	running map[uint64]*nixBuild
 	recent  []*nixBuild // ended, oldest first
 	failed  []*nixBuild // in the order in which Nix named them
@@ -43,11 +50,25 @@ type nixLog struct {
 	buildsID       uint64 // the activity that counts builds
 	done, expected int    // builds, as Nix counts them
 	built, fetched int    // builds and substitutions that ended
+
+	drvs []string // derivations built, the first of them
+
+	copying map[uint64]int64 // bytes so far of the copies under way
+	copied  int64            // bytes of the copies that ended
 }
 
-// nixBuild is the building of one derivation.
+// nixActivity is the start, the end or the late failure of a build or fetch.
+type nixActivity struct {
+	kind   string // as report has them
+	path   string
+	from   string
+	status report.Status // empty: it starts
+}
+
+// nixBuild is the building of one derivation, or the fetching of a path.
 type nixBuild struct {
 	drv     string
+	path    string // of a fetch
 	log     tail
 	message string // why it failed, as Nix words it
 }
@@ -92,9 +113,16 @@ func (l *nixLog) start(e nixEvent) {
 	case activityBuild:
 		if drv := e.str(0); drv != "" {
 			l.track(e.ID, &nixBuild{drv: drv})
+			l.tell(nixActivity{kind: report.ActivityBuild, path: drv, from: e.str(1)})
 		}
 	case activitySubstitute:
-		l.track(e.ID, &nixBuild{})
+		l.track(e.ID, &nixBuild{path: e.str(0)})
+		l.tell(nixActivity{kind: report.ActivityFetch, path: e.str(0), from: e.str(1)})
+	case activityCopyPath:
+		if l.copying == nil {
+			l.copying = map[uint64]int64{}
+		}
+		l.copying[e.ID] = 0
 	}
 }
 
@@ -105,7 +133,27 @@ func (l *nixLog) track(id uint64, b *nixBuild) {
 	l.running[id] = b
 }
 
+func (l *nixLog) tell(a nixActivity) {
+	if l.onActivity != nil {
+		l.onActivity(a)
+	}
+}
+
+// fetchedBytes is how much was fetched so far, in bytes of NARs.
+func (l *nixLog) fetchedBytes() int64 {
+	n := l.copied
+	for _, b := range l.copying {
+		n += b
+	}
+	return n
+}
+
 func (l *nixLog) stop(id uint64) {
+	if n, ok := l.copying[id]; ok {
+		l.copied += n
+		delete(l.copying, id)
+		return
+	}
 	b := l.running[id]
 	if b == nil {
 		return
@@ -113,9 +161,18 @@ func (l *nixLog) stop(id uint64) {
 	delete(l.running, id)
 	if b.drv == "" {
 		l.fetched++
+		l.tell(nixActivity{kind: report.ActivityFetch, path: b.path, status: report.Passed})
 		return
 	}
 	l.built++
+	if len(l.drvs) < maxOutputs {
+		l.drvs = append(l.drvs, b.drv)
+	}
+	status := report.Passed
+	if b.message != "" {
+		status = report.Failed
+	}
+	l.tell(nixActivity{kind: report.ActivityBuild, path: b.drv, status: status})
 	l.recent = append(l.recent, b)
 	if len(l.recent) > recentBuilds {
 		l.recent = slices.Delete(l.recent, 0, 1)
@@ -130,9 +187,25 @@ func (l *nixLog) result(e nixEvent) {
 		} else {
 			l.output.add(e.str(0))
 		}
+	case e.Type == resultProgress && l.isCopying(e.ID):
+		l.copying[e.ID] = max(0, int64(e.num(0)))
 	case e.Type == resultProgress && e.ID == l.buildsID:
 		l.done, l.expected = e.num(0), e.num(1)
 	}
+}
+
+func (l *nixLog) isCopying(id uint64) bool {
+	_, ok := l.copying[id]
+	return ok
+}
+
+func (l *nixLog) isRunning(b *nixBuild) bool {
+	for _, r := range l.running {
+		if r == b {
+			return true
+		}
+	}
+	return false
 }
 
 // drvPaths finds derivations in a message, whatever the words around them.
@@ -157,6 +230,9 @@ func (l *nixLog) msg(e nixEvent) {
 		if b := l.find(drv); b != nil && !known {
 			b.message = message
 			l.failed = append(l.failed, b)
+			if !l.isRunning(b) {
+				l.tell(nixActivity{kind: report.ActivityBuild, path: b.drv, status: report.Failed})
+			}
 		}
 	}
 }
@@ -202,6 +278,17 @@ func (l *nixLog) lines() []string {
 		return said
 	}
 	return l.output.all()
+}
+
+// fetching is how many paths are being fetched.
+func (l *nixLog) fetching() int {
+	n := 0
+	for _, b := range l.running {
+		if b.drv == "" {
+			n++
+		}
+	}
+	return n
 }
 
 // building names the derivations under way, without hash and ".drv", sorted.

@@ -76,11 +76,13 @@ func newRun(cfg Config) (*run, error) {
 		Inputs:     string(cfg.Inputs),
 		InputsNote: cfg.InputsNote,
 		Commit:     cfg.Commit,
+		Engine:     cfg.Engine,
 	}
 	if cfg.Scope == ScopePush {
 		facts.Cache = cfg.Cache
 	}
 	if cfg.Inventory != nil {
+		facts.Locked = lockedInputs(cfg.Inventory)
 		facts.Fleet, facts.Release = cfg.Inventory.Fleet.Name, cfg.Inventory.Fleet.Release
 		if err == nil {
 			r.hosts, err = cfg.wanted()
@@ -179,6 +181,7 @@ func (r *run) progress(host, step, detail string, done, total int64, unit string
 func (r *run) startStep(host, step string) time.Time {
 	r.rec.StartStep(host, step)
 	r.event(Event{Kind: StepStarted, Host: host, Step: step})
+	r.checkpoint()
 	return time.Now()
 }
 
@@ -205,5 +208,20 @@ func (r *run) finished(host, step string, status report.Status, began time.Time,
 	r.event(Event{
 		Kind: StepFinished, Host: host, Step: step, Status: status,
 		Seconds: time.Since(began).Seconds(), Detail: detail,
+	})
+	r.checkpoint()
+}
+
+// checkpoint offers the report as it is now.
+func (r *run) checkpoint() {
+	if r.Checkpoint == nil {
+		return
+	}
+	r.observing.Lock()
+	defer r.observing.Unlock()
+	r.Checkpoint(func() *report.Report {
+		rep := r.rec.Snapshot()
+		_ = report.Compare(r.Previous, &rep) // Run tells of it at the end
+		return &rep
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab.com/pantheros/pantheros/pipeline"
+	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
 func newCheck(a *app) *cobra.Command {
@@ -125,7 +126,14 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 		display.close()
 		return a.stopped(ctx, p, o, cfg, err)
 	}
+	closeCheckpoints := func() {}
+	if o.report != "" {
+		c := newCheckpoints(func(rep *report.Report) error { return o.write(rep) },
+			func(err error) { a.tellf("the report of the run so far: %v", err) })
+		cfg.Checkpoint, closeCheckpoints = c.mark, c.close
+	}
 	rep, err := pipeline.Run(ctx, cfg)
+	closeCheckpoints()
 	display.close()
 	return a.conclude(rep, o, err)
 }

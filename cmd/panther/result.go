@@ -66,11 +66,14 @@ func (a *app) stopped(ctx context.Context, p *project, o options, cfg pipeline.C
 	return cause
 }
 
+// write writes the report's files into its folder.
+func (o *options) write(rep *report.Report) error { return rep.WriteFiles(o.report) }
+
 // publish writes the report where it is wanted.
 func (a *app) publish(rep *report.Report, o options) error {
 	var err error
 	if o.report != "" {
-		if err = rep.WriteFiles(o.report); err != nil {
+		if err = o.write(rep); err != nil {
 			err = environmentError("%v", err)
 		}
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,10 @@ type Builder struct {
 	push        *Push
 	interrupted bool
 	final       *Report
+
+	doing  map[activityKey]*activityState
+	done   []Activity
+	origin map[string]string // by store path
 
 	paths []Path // the shared table, in step with the hosts' closures
 	dirty bool   // paths and the members are to be made again
@@ -212,7 +217,9 @@ func (b *Builder) Snapshot() Report {
 	if b.final != nil {
 		return b.final.clone()
 	}
-	return b.report(b.now(), true)
+	r := b.report(b.now(), true)
+	r.Run.Unfinished = true
+	return r
 }
 
 // Finish ends the record and returns the report. Steps and checks that are
@@ -259,7 +266,15 @@ func (r *Run) clean() {
 	for _, s := range []*string{&r.Fleet, &r.Inputs, &r.InputsNote, &r.Release, &r.Commit, &r.NixVersion, &r.Error} {
 		*s = clean(*s)
 	}
+	r.Engine = clean(r.Engine)
 	r.Cache = withoutCredentials(clean(r.Cache))
+	r.Locked = slices.Clone(r.Locked)
+	for i := range r.Locked {
+		l := &r.Locked[i]
+		l.Name, l.Source, l.Revision = clean(l.Name), withoutCredentials(clean(l.Source)), clean(l.Revision)
+		l.Modified = instant(l.Modified)
+	}
+	slices.SortFunc(r.Locked, func(x, y LockedInput) int { return cmp.Compare(x.Name, y.Name) })
 }
 
 // withoutCredentials takes user and password out of an address, however

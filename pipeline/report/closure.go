@@ -163,7 +163,7 @@ func (b *Builder) table() []Path {
 	b.paths = make([]Path, 0, len(size))
 	index := make(map[string]int, len(size))
 	for i, path := range slices.Sorted(maps.Keys(size)) {
-		b.paths = append(b.paths, Path{Path: path, NARBytes: size[path]})
+		b.paths = append(b.paths, Path{Path: path, NARBytes: size[path], Origin: b.origin[path]})
 		index[path] = i
 	}
 	for _, name := range names {
@@ -172,11 +172,18 @@ func (b *Builder) table() []Path {
 			continue
 		}
 		c := &Closure{Paths: len(h.closure), Members: make([]int, 0, len(h.closure))}
+		present := 0
 		for _, p := range h.closure {
 			c.Members = append(c.Members, index[p.Path])
 			c.NARBytes = addSizes(c.NARBytes, size[p.Path])
+			if b.origin[p.Path] == "" {
+				present++
+			}
 		}
 		h.Closure = c
+		if h.Work != nil {
+			h.Work.Present = present
+		}
 	}
 	b.dirty = false
 	return b.paths
@@ -186,6 +193,8 @@ func (b *Builder) table() []Path {
 func (r *Report) clone() Report {
 	c := *r
 	c.Paths = slices.Clone(r.Paths)
+	c.Activities = slices.Clone(r.Activities)
+	c.Run.Locked = slices.Clone(r.Run.Locked)
 	c.Checks = slices.Clone(r.Checks)
 	for i := range c.Checks {
 		c.Checks[i].Log = slices.Clone(c.Checks[i].Log)
@@ -198,6 +207,10 @@ func (r *Report) clone() Report {
 			f := *h.Failure
 			f.LogTail = slices.Clone(f.LogTail)
 			h.Failure = &f
+		}
+		if h.Work != nil {
+			w := *h.Work
+			h.Work = &w
 		}
 		if h.Closure != nil {
 			cl := *h.Closure

@@ -152,20 +152,32 @@ func (r *Report) Write(w io.Writer) error {
 	return nil
 }
 
-// WriteFiles writes report.json and report.md into dir, making it if need
-// be. Both are complete on disk before either gets its name, so that a reader
-// never sees half a file; one that was there before is replaced.
+// WriteFiles writes report.json and report.md into dir, see WriteAll.
 func (r *Report) WriteFiles(dir string) error {
+	return WriteAll(dir, File{JSONFile, r.Write}, File{MarkdownFile, func(w io.Writer) error { return Markdown(w, r) }})
+}
+
+// File is a file to be written, and what writes its content.
+type File struct {
+	Name  string
+	Write func(io.Writer) error
+}
+
+// WriteAll writes files into dir, making it if need be. All are complete on
+// disk before the first gets its name, so that a reader never sees half a
+// file; those that were there before are replaced.
+func WriteAll(dir string, list ...File) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	files := []struct {
+	type file struct {
 		name  string
 		write func(io.Writer) error
 		temp  string
-	}{
-		{name: JSONFile, write: r.Write},
-		{name: MarkdownFile, write: func(w io.Writer) error { return Markdown(w, r) }},
+	}
+	var files []file
+	for _, f := range list {
+		files = append(files, file{name: f.Name, write: f.Write})
 	}
 	defer func() {
 		for _, f := range files {

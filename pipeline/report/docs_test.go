@@ -31,6 +31,9 @@ var documented = map[string]reflect.Type{
 	"Push":          reflect.TypeFor[Push](),
 	"PushRoot":      reflect.TypeFor[PushRoot](),
 	"PushPath":      reflect.TypeFor[PushPath](),
+	"LockedInput":   reflect.TypeFor[LockedInput](),
+	"Work":          reflect.TypeFor[Work](),
+	"Activity":      reflect.TypeFor[Activity](),
 }
 
 // field is a row of a table in the documentation.
@@ -116,6 +119,7 @@ func TestDocsWords(t *testing.T) {
 	words := []string{
 		string(Passed), string(Failed), string(Skipped), string(Interrupted),
 		StepEvaluate, StepBuild, StepPush, Added, Removed, Changed, Rebuilt,
+		ActivityBuild, ActivityFetch, OriginBuilt, OriginFetched,
 		actionSend, actionSent, actionSkipped, actionFailed,
 	}
 	for reason := range skipReasons {

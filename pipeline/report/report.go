@@ -32,6 +32,9 @@ type Report struct {
 	Paths []Path `json:"paths"`
 	// Previous names the report that Changes are relative to.
 	Previous *Previous `json:"previous,omitempty"`
+	// Activities are what Nix built and fetched, sorted by start. Of very many
+	// the longest are here.
+	Activities []Activity `json:"activities,omitempty"`
 }
 
 // Run is what is true of the run as a whole.
@@ -46,8 +49,22 @@ type Run struct {
 	Release    string `json:"release"`
 	Commit     string `json:"commit,omitempty"` // of the repository, "+dirty" appended if it was
 	NixVersion string `json:"nix_version,omitempty"`
-	Cache      string `json:"cache,omitempty"` // address, without credentials
-	Error      string `json:"error,omitempty"` // what stopped the run as a whole
+	Cache      string `json:"cache,omitempty"`  // address, without credentials
+	Error      string `json:"error,omitempty"`  // what stopped the run as a whole
+	Engine     string `json:"engine,omitempty"` // what ran the containers, and its version; empty without containers
+	// Unfinished says that the report was made while the run was going. One
+	// that stays like this was killed.
+	Unfinished bool `json:"unfinished,omitempty"`
+	// Locked are the flake's own inputs as flake.lock pins them, sorted by name.
+	Locked []LockedInput `json:"locked,omitempty"`
+}
+
+// LockedInput is an input of the flake, as flake.lock pins it.
+type LockedInput struct {
+	Name     string    `json:"name"`
+	Source   string    `json:"source,omitempty"` // "github:NixOS/nixpkgs"
+	Revision string    `json:"revision,omitempty"`
+	Modified time.Time `json:"modified,omitzero"` // date of the revision
 }
 
 // Check is one thing that was checked, of the fleet (Host empty) or of a host.
@@ -73,6 +90,29 @@ type Host struct {
 	Closure     *Closure `json:"closure,omitempty"`
 	Sent        Count    `json:"sent"` // those of its paths that this run sent; shared paths count for every host
 	Changes     *Changes `json:"changes,omitempty"`
+	Work        *Work    `json:"work,omitempty"`
+}
+
+// Work is what Nix did to build a host. What hosts share is the work of the
+// one that came first.
+type Work struct {
+	Built        int   `json:"built"`         // derivations
+	Fetched      int   `json:"fetched"`       // store paths
+	FetchedBytes int64 `json:"fetched_bytes"` // of NARs, as far as Nix said
+	// Present are the paths of the closure that this run neither built nor
+	// fetched for any host; 0 while the closure is not known.
+	Present int `json:"present"`
+}
+
+// Activity is one thing that Nix did for a host.
+type Activity struct {
+	Kind    string    `json:"kind"` // "build", "fetch"
+	Host    string    `json:"host"`
+	Path    string    `json:"path"`           // the derivation built, or the store path fetched
+	From    string    `json:"from,omitempty"` // the substituter, or the machine that built if it is another
+	Status  Status    `json:"status"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"`
 }
 
 // Step is one timed part of a host's way: "evaluate", "build", "push".
@@ -104,6 +144,7 @@ type Closure struct {
 type Path struct {
 	Path     string `json:"path"` // full store path
 	NARBytes int64  `json:"nar_bytes"`
+	Origin   string `json:"origin,omitempty"` // "built", "fetched" by this run; empty: it was there, or not known
 }
 
 // Count is a number of paths and their sizes in bytes.

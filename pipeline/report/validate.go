@@ -60,6 +60,11 @@ func (r *Report) Validate() error {
 			return err
 		}
 	}
+	for i, a := range r.Activities {
+		if err := a.validate(fmt.Sprintf("activities[%d]", i)); err != nil {
+			return err
+		}
+	}
 	if r.Push != nil {
 		if err := r.Push.Validate(); err != nil {
 			return fmt.Errorf("push: %v", err)
@@ -86,6 +91,14 @@ func (h *Host) validate(what string, paths int) error {
 	}
 	if err := validCount(what+".sent", h.Sent); err != nil {
 		return err
+	}
+	if w := h.Work; w != nil {
+		if w.Built < 0 || w.Fetched < 0 || w.Present < 0 {
+			return fmt.Errorf("%s.work: negative number", what)
+		}
+		if err := validSize(what+".work", w.FetchedBytes); err != nil {
+			return err
+		}
 	}
 	if c := h.Closure; c != nil {
 		what += ".closure"

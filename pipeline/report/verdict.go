@@ -25,6 +25,7 @@ func (b *Builder) report(now time.Time, cut bool) Report {
 	}
 	slices.SortFunc(r.Hosts, func(x, y Host) int { return cmp.Compare(x.Name, y.Name) })
 	r.Push = b.push
+	r.Activities = b.activities(now)
 	r.Status = b.status(&r, cut)
 	r = r.clone()
 	r.fillEmpty()

@@ -15,11 +15,15 @@ const (
 	checkToplevel = "toplevel"
 	checkSecurity = "security"
 	checkServices = "services"
+	checkCIS      = "cis"
 )
 
 // validation is what flake-src/lib/validation.nix says of a host.
 type validation struct {
 	Toplevel string `json:"toplevel"` // the store path of the toplevel's derivation
+	CIS      []struct {
+		Status string `json:"status"`
+	} `json:"cis"`
 	Problems []struct {
 		Check   string `json:"check"`
 		Message string `json:"message"`
@@ -95,8 +99,11 @@ func (v *validation) read(stdout []byte) error {
 func (r *run) hostChecks(host string, v validation) []string {
 	found := map[string][]string{}
 	names := []string{checkToplevel, checkSecurity, checkServices}
+	if len(v.CIS) > 0 {
+		names = append(names, checkCIS)
+	}
 	for _, p := range v.Problems {
-		if _, ok := found[p.Check]; !ok && p.Check != checkToplevel && p.Check != checkSecurity && p.Check != checkServices {
+		if !slices.Contains(names, p.Check) {
 			names = append(names, p.Check)
 		}
 		found[p.Check] = append(found[p.Check], oneLine(p.Message))
@@ -106,6 +113,13 @@ func (r *run) hostChecks(host string, v validation) []string {
 		c := report.Check{Name: name, Host: host, Status: report.Passed}
 		if name == checkToplevel {
 			c.Detail = v.Toplevel
+		}
+		if name == checkCIS && len(v.CIS) > 0 {
+			c.Counts = map[string]int{}
+			for _, item := range v.CIS {
+				c.Counts[oneLine(item.Status)]++
+			}
+			c.Detail = fmt.Sprintf("%d done, %d missing of %d items", c.Counts["done"], c.Counts["missing"], len(v.CIS))
 		}
 		if messages := found[name]; len(messages) > 0 {
 			c.Status, c.Detail = report.Failed, strings.Join(messages, "; ")

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -199,6 +200,16 @@ func (b *Builder) Check(c Check) {
 	c.Name, c.Host, c.Detail = clean(c.Name), clean(c.Host), clean(c.Detail)
 	c.Status = known(c.Status)
 	c.Log = cleanLog(c.Log)
+	var counts map[string]int
+	for _, word := range slices.Sorted(maps.Keys(c.Counts)) {
+		if n := c.Counts[word]; n >= 0 {
+			if counts == nil {
+				counts = map[string]int{}
+			}
+			counts[clean(word)] = n
+		}
+	}
+	c.Counts = counts
 	k := checkKey{c.Name, c.Host}
 	if began, ok := b.checking[k]; ok && c.Seconds == 0 {
 		c.Seconds = since(began, b.now())

@@ -198,6 +198,7 @@ func (r *Report) clone() Report {
 	c.Checks = slices.Clone(r.Checks)
 	for i := range c.Checks {
 		c.Checks[i].Log = slices.Clone(c.Checks[i].Log)
+		c.Checks[i].Counts = maps.Clone(c.Checks[i].Counts)
 	}
 	c.Hosts = slices.Clone(r.Hosts)
 	for i := range c.Hosts {

@@ -75,6 +75,9 @@ type Check struct {
 	Seconds float64  `json:"seconds"`
 	Detail  string   `json:"detail,omitempty"` // one line: what was found
 	Log     []string `json:"log,omitempty"`    // tail of its output, when it failed
+	// Counts are the items that the check looked at, by what was found: for
+	// "cis" "done", "missing", "not-applicable" and "not-done".
+	Counts map[string]int `json:"counts,omitempty"`
 }
 
 // Host is one machine's outcome.

@@ -45,6 +45,11 @@ func (r *Report) Validate() error {
 		if err := validSeconds(what, c.Seconds); err != nil {
 			return err
 		}
+		for word, n := range c.Counts {
+			if n < 0 {
+				return fmt.Errorf("%s.counts[%q]: negative number", what, cut(clean(word), 40))
+			}
+		}
 	}
 	if err := validPaths("paths", len(r.Paths), func(i int) (string, int64) {
 		return r.Paths[i].Path, r.Paths[i].NARBytes

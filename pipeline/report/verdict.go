@@ -145,7 +145,7 @@ func (b *Builder) orderSteps(x, y Step) int {
 // they make sense, then others by name; each by host.
 func orderChecks(x, y Check) int {
 	rank := func(c Check) int {
-		order := []string{"drift", "syntax", "flake-check", "toplevel", "security", "services"}
+		order := []string{"drift", "syntax", "flake-check", "toplevel", "security", "services", "cis"}
 		if i := slices.Index(order, c.Name); i >= 0 {
 			return i
 		}

@@ -18,7 +18,7 @@ TESTFLAGS :=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build-all
 build-all: build ## the main job: build all hosts, push them to out/cache, report in out/report
@@ -26,8 +26,9 @@ build-all: build ## the main job: build all hosts, push them to out/cache, repor
 
 .PHONY: test
 test: ## run the tests
-	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
+	s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 
 .PHONY: check
 check: build lint-tool ## format, vet, lint, module file and generated files
@@ -50,6 +51,10 @@ build: ## build panther and pcache into .panther/bin
 .PHONY: nix
 nix: ## prepare a Nix and print the folder of its commands
 	@tools/nix/prepare $(STATE)/nix
+
+.PHONY: nix-versions
+nix-versions: ## prepare the versions of Nix that the tests run with, and print their folders
+	@tools/nix/prepare --versions $(STATE)/nix
 
 .PHONY: s3
 s3: ## build the S3 servers of the tests, MinIO as well (PANTHEROS_S3=all make test)

@@ -49,6 +49,7 @@ var layers = []struct {
 	// Commands may use everything on their own side. pcache prints a section
 	// of the report, so it knows the report's types.
 	{"cmd/pcache", []string{"internal/*", "internal/*/*", "pipeline/report"}, []string{"github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
+	{"cmd/pcache/e2e", nil, nil}, // tests alone
 	{"cmd/panther", []string{"pipeline", "pipeline/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
 	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},
 }

@@ -1,4 +1,5 @@
-// Package nixtest gives tests a real Nix with a store of their own.
+// Package nixtest gives tests a real Nix, of one version or of several, with a
+// store of their own.
 package nixtest
 
 import (
@@ -69,7 +70,11 @@ func New(t testing.TB) *Env {
 // Another is New without touching the process's environment.
 func Another(t testing.TB) *Env {
 	t.Helper()
-	bin := Bin(t)
+	return newEnv(t, Bin(t))
+}
+
+func newEnv(t testing.TB, bin string) *Env {
+	t.Helper()
 	dir := t.TempDir()
 	// Store paths are read-only directories, which only root can remove.
 	t.Cleanup(func() { _ = exec.Command("chmod", "-R", "u+w", dir).Run() })
@@ -95,6 +100,16 @@ func Another(t testing.TB) *Env {
 			"NIX_CONFIG=" + strings.Join(config, "\n"),
 			"NIX_REMOTE=" + dir + "/root",
 		},
+	}
+}
+
+// Configure adds lines to the Env's nix.conf; of two for one setting the later
+// counts.
+func (e *Env) Configure(lines ...string) {
+	for i, v := range e.Vars {
+		if strings.HasPrefix(v, "NIX_CONFIG=") {
+			e.Vars[i] = v + "\n" + strings.Join(lines, "\n")
+		}
 	}
 }
 
@@ -138,7 +153,7 @@ func (e *Env) Run(t testing.TB, name string, args ...string) string {
 func (e *Env) Build(t testing.TB, expr string) string {
 	t.Helper()
 	const prelude = `let sh = name: script: derivation { inherit name; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-euc" script ]; }; in `
-	return e.Run(t, "nix", "build", "--impure", "--no-link", "--print-out-paths", "--expr", prelude+expr)
+	return e.Run(t, "nix-build", "--no-out-link", "--expr", prelude+expr) // `nix build --print-out-paths` is Nix 2.9's
 }
 
 // AddTree adds a file tree to the store, as it is, and returns its path.
@@ -158,9 +173,23 @@ type PathInfo struct {
 // Closure asks Nix for the infos of a closure.
 func (e *Env) Closure(t testing.TB, path string) map[string]PathInfo {
 	t.Helper()
+	text := []byte(e.Run(t, "nix", "path-info", "--recursive", "--json", path))
 	infos := make(map[string]PathInfo)
-	if err := json.Unmarshal([]byte(e.Run(t, "nix", "path-info", "--recursive", "--json", path)), &infos); err != nil {
+	if text[0] != '[' {
+		if err := json.Unmarshal(text, &infos); err != nil {
+			t.Fatal(err)
+		}
+		return infos
+	}
+	var list []struct { // before Nix 2.19
+		Path string `json:"path"`
+		PathInfo
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range list {
+		infos[p.Path] = p.PathInfo
 	}
 	return infos
 }

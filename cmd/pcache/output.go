@@ -154,10 +154,11 @@ func (o *output) push(cmd *cobra.Command, p report.Push, result cache.Result) er
 		return nil // the error says it
 	}
 	if p.Sent.Paths == 0 {
-		fmt.Fprintf(w, "nothing to send: all %d paths are in %s\n", len(p.Paths), p.Cache)
+		fmt.Fprintf(w, "nothing to send: all %d paths are in %s%s\n", len(p.Paths), p.Cache, leftText(p, " or left to upstream, %d of them"))
 	} else {
-		fmt.Fprintf(w, "%d paths sent to %s: %s of NARs as %s, in %.1f s; %d were there\n",
-			p.Sent.Paths, p.Cache, bytesText(p.Sent.NARBytes), bytesText(p.Sent.FileBytes), p.Seconds, len(p.Paths)-p.Sent.Paths)
+		there := len(p.Paths) - p.Sent.Paths - p.Skipped[cache.Upstream].Paths
+		fmt.Fprintf(w, "%d paths sent to %s: %s of NARs as %s, in %.1f s; %d were there%s\n",
+			p.Sent.Paths, p.Cache, bytesText(p.Sent.NARBytes), bytesText(p.Sent.FileBytes), p.Seconds, there, leftText(p, ", %d are left to upstream"))
 	}
 	for _, r := range p.Roots {
 		if r.Generation != "" {
@@ -165,6 +166,14 @@ func (o *output) push(cmd *cobra.Command, p report.Push, result cache.Result) er
 		}
 	}
 	return nil
+}
+
+// leftText says how many paths are left to upstream caches, if any.
+func leftText(p report.Push, format string) string {
+	if n := p.Skipped[cache.Upstream].Paths; n > 0 {
+		return fmt.Sprintf(format, n)
+	}
+	return ""
 }
 
 func printPlan(w io.Writer, p report.Push, result cache.Result) error {
@@ -175,8 +184,8 @@ func printPlan(w io.Writer, p report.Push, result cache.Result) error {
 			fmt.Fprintf(w, "send  %10s  %s\n", bytesText(o.Info.NARSize), o.Info.Path)
 		}
 	}
-	_, err := fmt.Fprintf(w, "%d of %d paths would be sent to %s, %s of NARs before compression\n",
-		send.Paths, len(p.Paths), p.Cache, bytesText(send.NARBytes))
+	_, err := fmt.Fprintf(w, "%d of %d paths would be sent to %s, %s of NARs before compression%s\n",
+		send.Paths, len(p.Paths), p.Cache, bytesText(send.NARBytes), leftText(p, "; %d are left to upstream"))
 	return err
 }
 

@@ -18,6 +18,7 @@ type pullOptions struct {
 	keys    []string
 	noCheck bool
 	roots   []string
+	others  []string
 	dryRun  bool
 	output  output
 }
@@ -48,6 +49,7 @@ NAR's hash is checked here and again by Nix.
 	f.StringArrayVar(&o.keys, "public-key", nil, "accept paths signed with this key, NAME:BASE64 (can be repeated)")
 	f.BoolVar(&o.noCheck, "no-check-signatures", false, "accept unsigned paths")
 	f.StringArrayVar(&o.roots, "root", nil, "pull the newest generation of this root (can be repeated)")
+	f.StringArrayVar(&o.others, "upstream", nil, "take from this cache what the other one leaves to it (can be repeated)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be fetched, and fetch nothing")
 	o.output.flags(cmd)
 	return cmd
@@ -71,7 +73,11 @@ func pull(cmd *cobra.Command, cacheAddress string, args []string, o pullOptions)
 	if len(trusted) > 0 && o.noCheck {
 		return usagef("--no-check-signatures contradicts --public-key")
 	}
-	source, err := binarycache.OpenSource(ctx, addr.reader, binarycache.SourceOptions{Name: addr.name, StoreDir: store.Dir(), Trusted: trusted})
+	upstreams, err := openUpstreams(o.others)
+	if err != nil {
+		return err
+	}
+	source, err := binarycache.OpenSource(ctx, addr.reader, binarycache.SourceOptions{Name: addr.name, StoreDir: store.Dir(), Trusted: trusted, Upstreams: upstreams})
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ type pushOptions struct {
 	compression string
 	dryRun      bool
 	verify      bool
+	upstream    upstreamOptions
 	output      output
 }
 
@@ -50,6 +51,12 @@ With --root NAME=PATH, or --root NAME for the paths given, a manifest is
 written when all else is: it names a generation of NAME and keeps its closure
 from being collected.
 
+With --skip-signed-by KEY, paths that carry a good signature of that key are not
+sent: the cache's clients get them from the cache that signed them, which they
+must have as a substituter. --upstream asks that cache, too, and what it does
+not have is sent. --full sends everything, for machines that reach this cache
+alone.
+
 The secret key comes from --secret-key-file (mode 0600) or, for machines that
 hand over secrets in the environment, from $` + secretKeyVariable + `.
 
@@ -60,6 +67,9 @@ does not grow with the paths' size or number.
 ` + exitCodes,
 		Example: `  pcache push --secret-key-file key file:///srv/cache ./result
   pcache push --secret-key-file key --root yoga=/nix/store/... file:///srv/cache
+  pcache push --secret-key-file key --upstream https://cache.nixos.org \
+    --skip-signed-by cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY= \
+    file:///srv/cache ./result
   nix path-info --all | pcache push --secret-key-file key file:///srv/cache -`,
 		Args: atLeast(1, "it wants the address of a cache and the paths to push"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,6 +93,7 @@ func (o *pushOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.unsigned, "unsigned", false, "push without signatures to a cache that has none")
 	f.StringVar(&o.compression, "compression", "", fmt.Sprintf("one of %v (default %s)", binarycache.Levels, binarycache.Default))
 	f.BoolVar(&o.verify, "verify", false, "ask the cache for every path, before and after, trusting nothing")
+	o.upstream.flags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("compression", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var words []string
 		for _, l := range binarycache.Levels {
@@ -102,6 +113,7 @@ type pushRun struct {
 	paths   []nix.StorePath // all, each once
 	named   map[string][]nix.StorePath
 	started time.Time
+	left    binarycache.Upstream // what is left to upstreams
 }
 
 func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions) error {
@@ -161,7 +173,8 @@ func (r *pushRun) open(cacheAddress string) (err error) {
 	if r.store, err = nixstore.Open(r.pushOptions.store); err != nil {
 		return usageError{err}
 	}
-	return nil
+	r.left, err = r.upstream.open()
+	return err
 }
 
 // resolve finds the store paths that arguments, standard input and --root name.
@@ -228,6 +241,7 @@ func (r *pushRun) sink(ctx context.Context) (*binarycache.Sink, error) {
 		Keys:     r.keys,
 		Unsigned: r.unsigned,
 		Level:    r.addr.level,
+		Upstream: r.left,
 	})
 }
 
@@ -247,7 +261,7 @@ func (r *pushRun) putRoots(ctx context.Context, sink *binarycache.Sink, result c
 		size := closureOf(result, paths)
 		root, err := sink.PutRoot(ctx, binarycache.Root{
 			Name: name, Paths: paths, Commit: r.commit, Pusher: pusher(),
-			ClosureLen: size.paths, NARBytes: size.bytes,
+			ClosureLen: size.paths, NARBytes: size.bytes, Upstream: sink.LeftUpstream(unsent(result, size.members)),
 		}, time.Now())
 		if err != nil {
 			return generations, fmt.Errorf("write the manifest of root %s: %w", name, err)
@@ -255,6 +269,18 @@ func (r *pushRun) putRoots(ctx context.Context, sink *binarycache.Sink, result c
 		generations[name] = root.Generation
 	}
 	return generations, nil
+}
+
+// unsent are those paths of a closure that need not be in the cache as far as
+// this push knows: it did not send them and did not ask for them.
+func unsent(result cache.Result, members []int) []nix.PathInfo {
+	var infos []nix.PathInfo
+	for _, i := range members {
+		if o := result.Outcomes[i]; o.Action == cache.Skipped && o.Reason != cache.Present {
+			infos = append(infos, o.Info)
+		}
+	}
+	return infos
 }
 
 func pusher() string {

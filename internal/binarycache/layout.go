@@ -5,6 +5,7 @@
 //	<hash part>.narinfo       one per store path
 //	nar/<nar hash>.nar[.zst]  NARs, named by the hash of their uncompressed bytes
 //	public-keys               the keys that paths of this cache are signed with
+//	upstream-keys             the keys of caches that this one leaves paths to
 //	roots/<name>/<generation>.json  manifests: what keeps closures alive
 //
 // docs/cache-layout.md describes the formats.
@@ -26,7 +27,9 @@ import (
 const (
 	cacheInfoKey  = "nix-cache-info"
 	publicKeysKey = "public-keys"
-	rootsPrefix   = "roots/"
+	// upstreamKeysKey lists the keys of the caches that this one relies on.
+	upstreamKeysKey = "upstream-keys"
+	rootsPrefix     = "roots/"
 	// metadataLimit bounds what is read whole, apart from narinfos.
 	metadataLimit = 1 << 20
 )
@@ -108,32 +111,42 @@ func readInfo(ctx context.Context, s blob.Reader, name string) (info Info, ok bo
 }
 
 // readPublicKeys returns the keys that the cache says its paths are signed
-// with, one per line, "#" starts a comment. ok is false if it has no list.
+// with. ok is false if it has no list.
 func readPublicKeys(ctx context.Context, s blob.Reader, name string) (keys []nix.PublicKey, ok bool, err error) {
-	data, err := blob.ReadAll(ctx, s, publicKeysKey, metadataLimit)
+	return readKeys(ctx, s, name, publicKeysKey)
+}
+
+// readKeys reads a list of public keys, one per line, "#" starts a comment.
+func readKeys(ctx context.Context, s blob.Reader, name, key string) (keys []nix.PublicKey, ok bool, err error) {
+	data, err := blob.ReadAll(ctx, s, key, metadataLimit)
 	if errors.Is(err, blob.ErrNotExist) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, fmt.Errorf("read the public keys of cache %s: %w", name, err)
+		return nil, false, fmt.Errorf("read %s of cache %s: %w", key, name, err)
 	}
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		key, err := nix.ParsePublicKey(line)
+		k, err := nix.ParsePublicKey(line)
 		if err != nil {
-			return nil, false, &RefusedError{Cache: name, Reason: "its list of public keys is damaged: " + err.Error()}
+			return nil, false, &RefusedError{Cache: name, Reason: "its list " + key + " is damaged: " + err.Error()}
 		}
-		keys = append(keys, key)
+		keys = append(keys, k)
 	}
 	return keys, true, nil
 }
 
-func marshalPublicKeys(keys []nix.PublicKey) []byte {
+const (
+	publicKeysComment   = "Paths in this cache are signed with these keys (nix.conf: trusted-public-keys)."
+	upstreamKeysComment = "Paths in this cache may refer to paths that only caches signing with these keys have."
+)
+
+func marshalKeys(comment string, keys []nix.PublicKey) []byte {
 	var b bytes.Buffer
-	b.WriteString("# Paths in this cache are signed with these keys (nix.conf: trusted-public-keys).\n")
+	b.WriteString("# " + comment + "\n")
 	for _, k := range keys {
 		b.WriteString(k.String() + "\n")
 	}

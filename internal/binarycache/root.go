@@ -17,6 +17,10 @@ import (
 // RootVersion is the version of the manifests that are written.
 const RootVersion = 1
 
+// rootLimit bounds a manifest: most of it are the hash parts of upstream paths,
+// of which a machine may have tens of thousands.
+const rootLimit = 8 << 20
+
 // Root is a manifest: one generation of a name, such as a host. What a
 // manifest names, and all that it refers to, is kept by garbage collection.
 type Root struct {
@@ -29,6 +33,9 @@ type Root struct {
 	Pusher     string          `json:"pusher,omitempty"` // user@machine
 	ClosureLen int             `json:"closure_paths"`
 	NARBytes   int64           `json:"closure_nar_bytes"`
+	// Upstream are the hash parts of those paths of the closure that the cache
+	// need not hold, since a key of its upstream-keys signed them.
+	Upstream []string `json:"upstream,omitempty"`
 }
 
 var rootName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -94,6 +101,11 @@ func ParseRoot(storeDir string, data []byte) (Root, error) {
 			return r, fmt.Errorf("root manifest: %v", err)
 		}
 	}
+	for _, h := range r.Upstream {
+		if _, err := nix.BaseStorePath(storeDir, h+"-x"); err != nil {
+			return r, fmt.Errorf("root manifest: %q of upstream is no hash part of a store path", h)
+		}
+	}
 	return r, nil
 }
 
@@ -114,7 +126,7 @@ func NewestRoot(ctx context.Context, s blob.Store, cacheName, storeDir, name str
 	if newest == "" {
 		return Root{}, &RefusedError{Cache: cacheName, Reason: fmt.Sprintf("it has no root %q", name)}
 	}
-	data, err := blob.ReadAll(ctx, s, newest, metadataLimit)
+	data, err := blob.ReadAll(ctx, s, newest, rootLimit)
 	if err != nil {
 		return Root{}, fmt.Errorf("read root %s of cache %s: %w", newest, cacheName, err)
 	}

@@ -29,6 +29,8 @@ type SinkOptions struct {
 	// Lookups is how many narinfos are asked for at once; 0: what suits the
 	// store.
 	Lookups int
+	// Upstream is what need not be sent, since clients get it elsewhere.
+	Upstream Upstream
 }
 
 // Sink writes store paths to a cache.
@@ -42,7 +44,8 @@ type Sink struct {
 	initOnce sync.Mutex
 	initDone bool
 
-	places places // for compressors
+	places   places // for compressors
+	upstream upstreamState
 
 	mu      sync.Mutex
 	flights map[nix.Hash]*flight
@@ -71,18 +74,28 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf(format, args...)}
 	}
 	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight), places: newPlaces()}
-	info, exists, err := readInfo(ctx, store, o.Name)
-	if err != nil {
+	// At the same time: across a slow link each would cost a round trip.
+	var (
+		info            Info
+		exists, hasList bool
+		listed          []nix.PublicKey
+	)
+	group, readCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { info, exists, err = readInfo(readCtx, store, o.Name); return err })
+	group.Go(func() (err error) { listed, hasList, err = readPublicKeys(readCtx, store, o.Name); return err })
+	group.Go(func() (err error) { s.upstream.recorded, err = ReadUpstreamKeys(readCtx, store, o.Name); return err })
+	if err := group.Wait(); err != nil {
 		return nil, err
+	}
+	for _, k := range o.Upstream.Keys {
+		if contains(listed, k) {
+			return refuse("%s is its own key: as an upstream's it would have everything left out", k.Name)
+		}
 	}
 	if exists && info.StoreDir != o.StoreDir {
 		return refuse("it holds paths of the store %s, and these are of %s", info.StoreDir, o.StoreDir)
 	}
 	s.isNew = !exists
-	listed, hasList, err := readPublicKeys(ctx, store, o.Name)
-	if err != nil {
-		return nil, err
-	}
 	s.listKeys = !hasList
 	if len(o.Keys) == 0 {
 		if hasList && len(listed) > 0 {
@@ -96,6 +109,9 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 	for _, k := range o.Keys {
 		pub := k.Public()
 		s.accept = append(s.accept, pub)
+		if contains(o.Upstream.Keys, pub) {
+			return refuse("%s is its own key: as an upstream's it would have everything left out", pub.Name)
+		}
 		if hasList && !contains(listed, pub) {
 			return refuse("it is signed with %s, and the given key is %s: clients that trust the one would refuse paths of the other", names(listed), describe(pub, listed))
 		}
@@ -138,9 +154,10 @@ func describe(k nix.PublicKey, listed []nix.PublicKey) string {
 
 // Traits tells cache.Copy how to treat this sink. A cache that only pcache
 // and nix write has no path whose references are missing: both publish
-// references first.
+// references first. What an upstream of the cache has is missing only to a push
+// that does not have that upstream.
 func (s *Sink) Traits() cache.Traits {
-	t := cache.Traits{ClosureComplete: true, Large: runtime.GOMAXPROCS(0)}
+	t := cache.Traits{ClosureComplete: s.vouches(), Large: runtime.GOMAXPROCS(0)}
 	if r, ok := s.store.(blob.Remote); ok {
 		// Uploads wait for the network: more of them than processors. The
 		// large are few, since each may hold several parts in memory.
@@ -312,13 +329,16 @@ func (s *Sink) Publish(ctx context.Context, infos []nix.NARInfo) error {
 
 // init makes a new cache one, before its first path.
 func (s *Sink) init(ctx context.Context) error {
+	if err := s.note(ctx); err != nil {
+		return err
+	}
 	s.initOnce.Lock()
 	defer s.initOnce.Unlock()
 	if s.initDone {
 		return nil
 	}
 	if s.listKeys && len(s.accept) > 0 {
-		if err := s.putBytes(ctx, publicKeysKey, marshalPublicKeys(s.accept)); err != nil {
+		if err := s.putBytes(ctx, publicKeysKey, marshalKeys(publicKeysComment, s.accept)); err != nil {
 			return err
 		}
 	}

@@ -34,6 +34,9 @@ type SourceOptions struct {
 	// here.
 	Trusted []nix.PublicKey
 	Lookups int // narinfos asked for at once; 0: what suits the store
+	// Upstreams are asked, in this order, for paths that the cache does not
+	// have.
+	Upstreams []UpstreamCache
 }
 
 // Source reads store paths from a cache.
@@ -41,8 +44,16 @@ type Source struct {
 	store blob.Reader
 	o     SourceOptions
 
+	caches []UpstreamCache // this one and the upstreams
+
 	mu    sync.Mutex
-	infos map[nix.StorePath]nix.NARInfo // of the closures read
+	infos map[nix.StorePath]located // of the closures read
+}
+
+// located is a narinfo and the cache that it is of.
+type located struct {
+	nix.NARInfo
+	cache UpstreamCache
 }
 
 var _ cache.Source = (*Source)(nil)
@@ -65,7 +76,15 @@ func OpenSource(ctx context.Context, store blob.Reader, o SourceOptions) (*Sourc
 	if info.StoreDir != o.StoreDir {
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf("it holds paths of the store %s, and %s is wanted", info.StoreDir, o.StoreDir)}
 	}
-	return &Source{store: store, o: o, infos: make(map[nix.StorePath]nix.NARInfo)}, nil
+	for _, u := range o.Upstreams {
+		if err := u.check(ctx, o.StoreDir); err != nil {
+			return nil, err
+		}
+	}
+	return &Source{
+		store: store, o: o, infos: make(map[nix.StorePath]located),
+		caches: append([]UpstreamCache{{Name: o.Name, Reader: store}}, o.Upstreams...),
+	}, nil
 }
 
 // Closure reads the narinfos of the roots and of all that they refer to, many
@@ -94,7 +113,7 @@ func (s *Source) Closure(ctx context.Context, roots ...nix.StorePath) ([]nix.Pat
 			<-limit
 			if err != nil {
 				if from != "" && errors.Is(err, blob.ErrNotExist) {
-					return fmt.Errorf("%s refers to %s, which is not there: %w", from, p, ErrDamaged)
+					return s.absentReference(ctx, from, p)
 				}
 				return err
 			}
@@ -116,8 +135,36 @@ func (s *Source) Closure(ctx context.Context, roots ...nix.StorePath) ([]nix.Pat
 	return nix.TopoSort(infos)
 }
 
+// absentReference says what it means that a path refers to one that is not
+// there.
+func (s *Source) absentReference(ctx context.Context, from, p nix.StorePath) error {
+	if keys, err := ReadUpstreamKeys(ctx, s.store, s.o.Name); err == nil && len(keys) > 0 {
+		return fmt.Errorf("%s refers to %s, which is not there, nor in a cache that was named beside it (this cache leaves paths to the caches of %s; pull has --upstream): %w", from, p, names(keys), ErrDamaged)
+	}
+	return fmt.Errorf("%s refers to %s, which is not there: %w", from, p, ErrDamaged)
+}
+
+// narInfo asks the caches in their order for a path.
 func (s *Source) narInfo(ctx context.Context, p nix.StorePath) (nix.NARInfo, error) {
-	data, err := blob.ReadAll(ctx, s.store, narInfoKey(p), nix.MaxNARInfoSize)
+	var n nix.NARInfo
+	var err error
+	for _, c := range s.caches {
+		n, err = s.narInfoOf(ctx, c, p)
+		if errors.Is(err, blob.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			s.mu.Lock()
+			s.infos[p] = located{n, c}
+			s.mu.Unlock()
+		}
+		break
+	}
+	return n, err
+}
+
+func (s *Source) narInfoOf(ctx context.Context, c UpstreamCache, p nix.StorePath) (nix.NARInfo, error) {
+	data, err := blob.ReadAll(ctx, c.Reader, narInfoKey(p), nix.MaxNARInfoSize)
 	if errors.Is(err, blob.ErrTooLarge) {
 		return nix.NARInfo{}, fmt.Errorf("%s: %v: %w", p, err, ErrDamaged)
 	}
@@ -136,9 +183,6 @@ func (s *Source) narInfo(ctx context.Context, p nix.StorePath) (nix.NARInfo, err
 			return n, fmt.Errorf("%s: %w (signatures: %s)", p, ErrUntrusted, signers(n.PathInfo))
 		}
 	}
-	s.mu.Lock()
-	s.infos[p] = n
-	s.mu.Unlock()
 	return n, nil
 }
 
@@ -165,9 +209,9 @@ func (s *Source) OpenNAR(ctx context.Context, p nix.PathInfo) (io.ReadCloser, er
 	if strings.Contains(n.URL, "://") || strings.ContainsAny(n.URL, "?#") || blob.CheckKey(key) != nil {
 		return nil, fmt.Errorf("%s: its NAR is at %q, which is not a place in this cache", p.Path, n.URL)
 	}
-	object, err := s.store.Open(ctx, key)
+	object, err := n.cache.Reader.Open(ctx, key)
 	if errors.Is(err, blob.ErrNotExist) {
-		return nil, fmt.Errorf("%s of cache %s is not there: %w", key, s.o.Name, ErrDamaged)
+		return nil, fmt.Errorf("%s of cache %s is not there: %w", key, n.cache.Name, ErrDamaged)
 	}
 	if err != nil {
 		return nil, err
@@ -175,7 +219,7 @@ func (s *Source) OpenNAR(ctx context.Context, p nix.PathInfo) (io.ReadCloser, er
 	plain, err := decompress(n.Compression, object)
 	if err != nil {
 		object.Close()
-		return nil, fmt.Errorf("%s of cache %s: %v", key, s.o.Name, err)
+		return nil, fmt.Errorf("%s of cache %s: %v", key, n.cache.Name, err)
 	}
 	return &verifiedNAR{object: object, plain: plain, key: key, want: n.PathInfo, hash: sha256.New()}, nil
 }

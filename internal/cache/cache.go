@@ -55,6 +55,13 @@ type Traits struct {
 	Publishers int
 }
 
+// elsewhere is what a Sink may also be when its readers get some paths from
+// somewhere else.
+type elsewhere interface {
+	// Elsewhere returns those of ps that need not be sent for that reason.
+	Elsewhere(ctx context.Context, ps []nix.PathInfo) ([]nix.PathInfo, error)
+}
+
 func traitsOf(s Sink) Traits {
 	if t, ok := s.(interface{ Traits() Traits }); ok {
 		return t.Traits()
@@ -110,6 +117,10 @@ const (
 const (
 	Present = "present" // the sink has it, asked by name
 	Implied = "implied" // a present path refers to it
+	// Upstream: readers of the sink get it from another cache. A Sink decides
+	// that by having a method
+	// Elsewhere(ctx, []nix.PathInfo) ([]nix.PathInfo, error).
+	Upstream = "upstream"
 )
 
 // Outcome is what became of a path, and why.

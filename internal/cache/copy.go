@@ -104,17 +104,22 @@ func held(h Holder) error {
 	return h.Held()
 }
 
-// plan finds what dst has. If a present path vouches for its closure it asks
-// for the roots, then for what the missing ones refer to, and so on down, in
-// as few and as wide batches as that allows. Otherwise it asks for all at once.
+// plan finds what dst has, and what its readers get from elsewhere. If a present
+// path vouches for its closure it asks for the roots, then for what the missing
+// ones refer to, and so on down, in as few and as wide batches as that allows.
+// Otherwise it asks for all at once.
 func plan(ctx context.Context, dst Sink, closure []nix.PathInfo, roots []nix.StorePath, trust bool) (map[nix.StorePath]string, error) {
 	present := make(map[nix.StorePath]string, len(closure))
 	if !trust {
-		missing, err := dst.Missing(ctx, closure)
+		ask, _, err := except(ctx, dst, present, closure)
 		if err != nil {
 			return nil, err
 		}
-		mark(present, closure, missing)
+		missing, err := dst.Missing(ctx, ask)
+		if err != nil {
+			return nil, err
+		}
+		mark(present, ask, missing)
 		return present, nil
 	}
 	index := make(map[nix.StorePath]int, len(closure))
@@ -144,6 +149,10 @@ func plan(ctx context.Context, dst Sink, closure []nix.PathInfo, roots []nix.Sto
 				batch = append(batch, closure[index[path]])
 			}
 		}
+		batch, upstream, err := except(ctx, dst, present, batch)
+		if err != nil {
+			return nil, err
+		}
 		missing, err := dst.Missing(ctx, batch)
 		if err != nil {
 			return nil, err
@@ -159,8 +168,33 @@ func plan(ctx context.Context, dst Sink, closure []nix.PathInfo, roots []nix.Sto
 			delete(present, p.Path)
 			wave = append(wave, p.References...)
 		}
+		// Whether what these refer to is elsewhere too is for dst to say.
+		for _, p := range upstream {
+			wave = append(wave, p.References...)
+		}
 	}
 	return present, nil
+}
+
+// except notes which of ps the readers of dst get from elsewhere, and returns
+// the others and those.
+func except(ctx context.Context, dst Sink, present map[nix.StorePath]string, ps []nix.PathInfo) (rest, upstream []nix.PathInfo, err error) {
+	e, ok := dst.(elsewhere)
+	if !ok || len(ps) == 0 {
+		return ps, nil, nil
+	}
+	if upstream, err = e.Elsewhere(ctx, ps); err != nil || len(upstream) == 0 {
+		return ps, nil, err
+	}
+	for _, p := range upstream {
+		present[p.Path] = Upstream
+	}
+	for _, p := range ps {
+		if present[p.Path] != Upstream {
+			rest = append(rest, p)
+		}
+	}
+	return rest, upstream, nil
 }
 
 // mark notes which of asked are not missing, and returns those.
@@ -192,11 +226,11 @@ func outcomes(closure []nix.PathInfo, presence map[nix.StorePath]string, otherwi
 
 // confirm asks again for what was skipped because it was there: while NARs
 // went up somebody else's collector may have removed it. With verify it asks
-// for everything.
+// for everything that is to be there.
 func confirm(ctx context.Context, dst Sink, outs []Outcome, verify bool) error {
 	var ask []nix.PathInfo
 	for _, o := range outs {
-		if verify || o.Reason == Present {
+		if (verify || o.Reason == Present) && o.Reason != Upstream {
 			ask = append(ask, o.Info)
 		}
 	}

@@ -45,19 +45,33 @@ type job struct {
 func newSchedule(dst Sink, src Source, traits Traits, p *Progress, outs []Outcome) *schedule {
 	s := &schedule{dst: dst, src: src, traits: traits, progress: p, outs: outs}
 	s.changed = sync.NewCond(&s.mu)
-	byPath := make(map[nix.StorePath]*job)
+	// What must be visible before a path that refers to the key may be: its
+	// job, or what is sent of the closure of a path that is elsewhere.
+	before := make(map[nix.StorePath][]*job)
 	for i := range outs { // references first: what a job waits for exists before it
-		if outs[i].Action != Pending {
+		upstream := outs[i].Reason == Upstream
+		if outs[i].Action != Pending && !upstream {
 			continue
 		}
-		j := &job{out: &outs[i]}
+		var deps []*job
+		seen := make(map[*job]bool)
 		for _, r := range outs[i].Info.References {
-			if dep, ok := byPath[r]; ok {
-				dep.dependents = append(dep.dependents, j)
-				j.waits++
+			for _, dep := range before[r] {
+				if !seen[dep] {
+					seen[dep] = true
+					deps = append(deps, dep)
+				}
 			}
 		}
-		byPath[outs[i].Info.Path] = j
+		if upstream {
+			before[outs[i].Info.Path] = deps
+			continue
+		}
+		j := &job{out: &outs[i], waits: len(deps)}
+		for _, dep := range deps {
+			dep.dependents = append(dep.dependents, j)
+		}
+		before[outs[i].Info.Path] = []*job{j}
 		s.left++
 		if !traits.RefsFirst || j.waits == 0 {
 			s.ready(j)

@@ -150,6 +150,19 @@ func (e *PathError) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Pat
 // Unwrap gives the cause.
 func (e *PathError) Unwrap() error { return e.Err }
 
+// AgainError is what PutNAR returns for a failure that another try may not
+// meet, after which the sink is as it was before. Copy reads the NAR again and
+// repeats the call, a few times, with pauses.
+type AgainError struct {
+	Err   error
+	After time.Duration // at least this long a pause
+}
+
+func (e *AgainError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *AgainError) Unwrap() error { return e.Err }
+
 // GoneError says that the sink no longer has a path that the copy relied on:
 // something deleted it meanwhile. Running the copy again sends it.
 type GoneError struct{ Paths []nix.PathInfo }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"sync"
+	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/nix"
 
@@ -166,8 +168,37 @@ func (s *schedule) nextToPublish() *job {
 	return j
 }
 
-// send moves one NAR.
+// How often a NAR is sent if its sink asks for that, and the pause after the
+// first try; it doubles.
+const (
+	sendTries  = 6
+	firstPause = 500 * time.Millisecond
+)
+
+// send moves one NAR, again if the sink says that this may help.
 func (s *schedule) send(ctx context.Context, j *job) error {
+	for try := 1; ; try++ {
+		err := s.sendOnce(ctx, j)
+		var again *AgainError
+		if err == nil || !errors.As(err, &again) || ctx.Err() != nil {
+			return err
+		}
+		if try == sendTries {
+			return fmt.Errorf("%w (tried %d times)", err, try)
+		}
+		// Workers that failed together do not come back together.
+		pause := firstPause << (try - 1)
+		timer := time.NewTimer(again.After + pause/2 + rand.N(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *schedule) sendOnce(ctx context.Context, j *job) error {
 	p := j.out.Info
 	nar, err := s.src.OpenNAR(ctx, p)
 	if err != nil {
@@ -180,6 +211,7 @@ func (s *schedule) send(ctx context.Context, j *job) error {
 		return &PathError{Op: "read", Side: "source", Path: p.Path, Err: counted.err}
 	}
 	if err != nil {
+		s.progress.Bytes.Add(-counted.n) // it counts when it is sent
 		return &PathError{Op: "send", Side: "cache", Path: p.Path, Err: err}
 	}
 	// What the sink did not need to read is done all the same.

@@ -18,7 +18,9 @@ type Config struct {
 	// empty they are looked for in netrc files.
 	User, Password string
 	NetrcFiles     []string // to look in; nil: $NETRC, Nix's, ~/.netrc
-	TokenFile      string   // holds a bearer token; not over plain HTTP, but to this machine
+	// A bearer token is sent over plain HTTP to this machine only.
+	TokenFile string        // holds one
+	Token     *remote.Token // another source of one; it wins
 
 	CertFile, KeyFile string // of a client certificate, PEM
 

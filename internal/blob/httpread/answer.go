@@ -1,6 +1,7 @@
 package httpread
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -71,7 +72,7 @@ func (r *Reader) broken(op, key string, err error) error {
 }
 
 // judge tells answers from refusals. token is what was sent.
-func (r *Reader) judge(op, key string, resp *http.Response, token string) error {
+func (r *Reader) judge(ctx context.Context, op, key string, resp *http.Response, token string) error {
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusPartialContent:
 		// What logs in, or sells something, instead of answering.
@@ -89,7 +90,7 @@ func (r *Reader) judge(op, key string, resp *http.Response, token string) error 
 	switch {
 	case remote.RetryStatus(resp.StatusCode):
 		return &remote.TemporaryError{Err: e, After: remote.RetryAfter(resp.Header, time.Now())}
-	case resp.StatusCode == http.StatusUnauthorized && r.newToken(token):
+	case resp.StatusCode == http.StatusUnauthorized && r.token.Renew(ctx, token):
 		return &remote.TemporaryError{Err: e}
 	case resp.StatusCode == http.StatusUnauthorized:
 		e.Hint = r.remedy("the server wants to know who asks", "the server does not accept")
@@ -106,8 +107,8 @@ func (r *Reader) judge(op, key string, resp *http.Response, token string) error 
 func (r *Reader) remedy(none, some string) string {
 	host := r.base.Hostname()
 	switch {
-	case r.config.TokenFile != "":
-		return some + " the token in " + r.config.TokenFile
+	case r.token != nil:
+		return some + " " + r.token.String()
 	case r.config.User != "" || r.config.Password != "":
 		return fmt.Sprintf("%s the login of %s (the address, or netrc)", some, host)
 	case r.note != "":
@@ -115,23 +116,4 @@ func (r *Reader) remedy(none, some string) string {
 	default:
 		return fmt.Sprintf("%s: put `machine %s login … password …` into a netrc file (%s), or give a file with a token", none, host, strings.Join(netrcFiles(os.Getenv), ", "))
 	}
-}
-
-// newToken reads the token's file again after a refusal, and says whether there
-// is another one in it than was refused.
-func (r *Reader) newToken(refused string) bool {
-	if r.config.TokenFile == "" {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.token != refused {
-		return true // somebody else has seen to it
-	}
-	token, err := readToken(r.config.TokenFile)
-	if err != nil || token == refused {
-		return false
-	}
-	r.token = token
-	return true
 }

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/blob/remote"
@@ -24,9 +23,7 @@ type Reader struct {
 	transport *remote.Transport
 	client    *http.Client
 	note      string // of a netrc file that could not be read
-
-	mu    sync.Mutex
-	token string
+	token     *remote.Token
 }
 
 var _ blob.Reader = (*Reader)(nil)
@@ -46,11 +43,14 @@ func New(c Config) (*Reader, error) {
 		return nil, err
 	}
 	r := &Reader{config: c, base: base}
-	if c.TokenFile != "" {
+	if r.token = c.Token; r.token == nil && c.TokenFile != "" {
+		r.token = remote.FileToken(c.TokenFile)
+	}
+	if r.token != nil {
 		if base.Scheme == "http" && !remote.Loopback(base.Host) {
-			return nil, fmt.Errorf("the token in %s would go to %s unencrypted: use https", c.TokenFile, base.Host)
+			return nil, fmt.Errorf("%s would go to %s unencrypted: use https", r.token, base.Host)
 		}
-		if r.token, err = readToken(c.TokenFile); err != nil {
+		if _, err := r.token.Get(context.Background()); err != nil {
 			return nil, err
 		}
 	} else if c.User == "" && c.Password == "" {
@@ -83,23 +83,6 @@ func (r *Reader) Close() { r.transport.Close() }
 // String is the cache's URL, without credentials.
 func (r *Reader) String() string { return r.config.URL }
 
-func readToken(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", fmt.Errorf("open the token: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 64<<10+1))
-	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
-	}
-	token := strings.TrimSpace(string(data))
-	if token == "" || len(data) > 64<<10 || strings.ContainsAny(token, "\r\n\x00") {
-		return "", fmt.Errorf("token file %s: %d bytes, want one line", file, len(data))
-	}
-	return token, nil
-}
-
 // authorizer adds the credentials to requests for the cache's own server. They
 // are added here, and not to the request, so that the client has none to send
 // along when it is redirected.
@@ -110,9 +93,10 @@ type authorizer struct {
 
 func (a *authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := a.reader
-	r.mu.Lock()
-	token := r.token
-	r.mu.Unlock()
+	token, err := r.token.Get(req.Context())
+	if err != nil {
+		return nil, err
+	}
 	if req.URL.Scheme != r.base.Scheme || req.URL.Host != r.base.Host || token == "" && r.config.User == "" && r.config.Password == "" {
 		return a.next.RoundTrip(req)
 	}
@@ -289,9 +273,10 @@ func (r *Reader) try(ctx context.Context, op, method, key string, header http.He
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	r.mu.Lock()
-	token := r.token
-	r.mu.Unlock()
+	token, err := r.token.Get(ctx)
+	if err != nil {
+		return nil, &Error{Op: op, URL: r.object(key), Err: err}
+	}
 	resp, err := r.client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -299,7 +284,7 @@ func (r *Reader) try(ctx context.Context, op, method, key string, header http.He
 		}
 		return nil, r.broken(op, key, err)
 	}
-	if err := r.judge(op, key, resp, token); err != nil {
+	if err := r.judge(ctx, op, key, resp, token); err != nil {
 		_, _ = io.CopyN(io.Discard, resp.Body, 16<<10) // so that the connection can be used again
 		resp.Body.Close()
 		return nil, err

@@ -155,6 +155,7 @@ func TestRunFailures(t *testing.T) {
 					}
 				}
 			}
+			slices.Sort(roots) // each goes up when it is ready
 			if diff := cmp.Diff(tt.roots, roots); diff != "" {
 				t.Errorf("pushed roots (-want +got):\n%s", diff)
 			}

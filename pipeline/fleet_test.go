@@ -105,6 +105,49 @@ func (s *script) ran(keep func(pipeline.Command) bool) []string {
 	return lines
 }
 
+// afterPushOf holds back the commands that held says until host was pushed.
+func afterPushOf(host string, held func(pipeline.Command) bool) func(context.Context, pipeline.Command) (pipeline.Output, error, bool) {
+	done := make(chan struct{})
+	return func(_ context.Context, c pipeline.Command) (pipeline.Output, error, bool) {
+		if held(c) {
+			<-done
+		}
+		if pushes(c, host) {
+			defer close(done)
+			out, err := usual(c)
+			return out, err, true
+		}
+		return pipeline.Output{}, nil, false
+	}
+}
+
+// batched begins the other hosts when the push of the first one has, holds that
+// back until the last host begins, and this one until those between are pushed:
+// with one job they are pushed in one.
+func batched(first, last string) func(context.Context, pipeline.Command) (pipeline.Output, error, bool) {
+	pushing, begun, between := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	return func(_ context.Context, c pipeline.Command) (pipeline.Output, error, bool) {
+		switch {
+		case starts("nix", "eval")(c) && c.Host == last:
+			close(begun)
+			<-between
+		case starts("nix", "eval")(c) && c.Host != first:
+			<-pushing
+		case pushes(c, first):
+			close(pushing)
+			<-begun
+		case starts("pcache")(c) && !pushes(c, last):
+			close(between)
+		}
+		return pipeline.Output{}, nil, false
+	}
+}
+
+// pushes reports whether c is a push of a host.
+func pushes(c pipeline.Command, host string) bool {
+	return starts("pcache", "push")(c) && slices.Contains(c.Argv, host+"="+toplevelOf(host))
+}
+
 func starts(words ...string) func(pipeline.Command) bool {
 	return func(c pipeline.Command) bool {
 		return len(c.Argv) >= len(words) && slices.Equal(c.Argv[:len(words)], words)

@@ -6,14 +6,39 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"gitlab.com/pantheros/pantheros/pipeline/inventory"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
-// push sends the closures of all hosts that may be pushed in one call, so that
-// what they share is planned and sent once.
+// pushAll pushes hosts as they are built, until built is closed. Pushes never
+// run side by side: each takes all that waits for it, in the order of the
+// inventory, and finds in the cache what the one before sent.
+func (r *run) pushAll(ctx context.Context, built <-chan builtHost) {
+	for b := range built {
+		ready := []builtHost{b}
+		for more := true; more; {
+			select {
+			case b, ok := <-built:
+				if more = ok; ok {
+					ready = append(ready, b)
+				}
+			default:
+				more = false
+			}
+		}
+		place := func(b builtHost) int {
+			return slices.IndexFunc(r.hosts, func(h inventory.Host) bool { return h.Name == b.name })
+		}
+		slices.SortFunc(ready, func(x, y builtHost) int { return place(x) - place(y) })
+		r.push(ctx, ready)
+	}
+}
+
+// push sends the closures of those hosts that may be pushed in one call.
 func (r *run) push(ctx context.Context, hosts []builtHost) {
 	if ctx.Err() != nil {
 		return
@@ -81,7 +106,7 @@ func (r *run) push(ctx context.Context, hosts []builtHost) {
 		err = errors.New(cmp.Or(pushed.Error, last, "the push did not pass"))
 	}
 	if err == nil {
-		r.finished("", report.StepPush, report.Passed, began, sentSummary(pushed))
+		r.finished("", report.StepPush, report.Passed, began, firstOf(names)+": "+sentSummary(pushed))
 		return
 	}
 	for _, name := range names {
@@ -108,6 +133,17 @@ func published(p *report.Push, root string) bool {
 		}
 	}
 	return false
+}
+
+// maxNames bounds how many hosts a line names.
+const maxNames = 4
+
+func firstOf(names []string) string {
+	shown := strings.Join(names[:min(len(names), maxNames)], ", ")
+	if more := len(names) - maxNames; more > 0 {
+		shown += fmt.Sprintf(" and %d more", more)
+	}
+	return shown
 }
 
 func sentSummary(p *report.Push) string {

@@ -40,10 +40,12 @@ func TestRunPush(t *testing.T) {
 			message: "no space left",
 		},
 		{
-			name: "it publishes one root and fails in the next",
+			name: "the next one fails",
 			push: func(c pipeline.Command) (pipeline.Output, error) {
-				text := strings.Replace(pushed(c, report.Failed, false), `"generation":""`, `"generation":"7"`, 1)
-				out, err := stdout(strings.Replace(text, `"skipped"`, `"error":"no space left","skipped"`, 1))
+				if pushes(c, "alpha") {
+					return usual(c)
+				}
+				out, err := stdout(strings.Replace(pushed(c, report.Failed, false), `"skipped"`, `"error":"no space left","skipped"`, 1))
 				out.ExitCode = 1
 				return out, err
 			},
@@ -78,12 +80,14 @@ func TestRunPush(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			inv, dir := newFleet(t, "alpha", "beta")
+			alphaFirst := afterPushOf("alpha", func(c pipeline.Command) bool { return c.Host == "beta" })
 			rep, err := run(t.Context(), t, pipeline.Config{
-				Shell: &script{answer: func(_ context.Context, c pipeline.Command) (pipeline.Output, error, bool) {
+				Shell: &script{answer: func(ctx context.Context, c pipeline.Command) (pipeline.Output, error, bool) {
 					if !starts("pcache")(c) {
-						return pipeline.Output{}, nil, false
+						return alphaFirst(ctx, c)
 					}
 					out, err := tt.push(c)
+					alphaFirst(ctx, c)
 					return out, err, true
 				}},
 				Inventory: inv, FlakeDir: dir, Scope: pipeline.ScopePush, Inputs: pipeline.InputsOffline, Cache: "file:///cache",
@@ -98,6 +102,41 @@ func TestRunPush(t *testing.T) {
 				t.Errorf("failure %+v, want a message that starts with %q", f, tt.message)
 			}
 		})
+	}
+}
+
+// A push of several hosts that publishes one and fails in the next fails those
+// that it did not publish.
+func TestRunPushHalfway(t *testing.T) {
+	inv, dir := newFleet(t, "alpha", "beta", "gamma", "last")
+	together := batched("alpha", "last")
+	rep, err := run(t.Context(), t, pipeline.Config{
+		Shell: &script{answer: func(ctx context.Context, c pipeline.Command) (pipeline.Output, error, bool) {
+			out, err, handled := together(ctx, c)
+			if pushes(c, "gamma") {
+				text := strings.Replace(pushed(c, report.Failed, false), `"generation":""`, `"generation":"7"`, 1)
+				out, err := stdout(strings.Replace(text, `"skipped"`, `"error":"no space left","skipped"`, 1))
+				out.ExitCode = 1
+				return out, err, true
+			}
+			return out, err, handled
+		}},
+		Inventory: inv, FlakeDir: dir, Scope: pipeline.ScopePush, Jobs: 1, Inputs: pipeline.InputsOffline, Cache: "file:///cache",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const good = " passed: evaluate passed build passed push passed"
+	if diff := cmp.Diff([]string{
+		"run failed", "alpha" + good, "beta" + good, "gamma failed: evaluate passed build passed push failed", "last" + good,
+	}, outcomes(rep)); diff != "" {
+		t.Errorf("outcomes (-want +got):\n%s", diff)
+	}
+	if f := host(t, rep, "gamma").Failure; f == nil || f.Message != "no space left" {
+		t.Errorf("failure %+v", f)
+	}
+	if rep.Push.Status != report.Failed || rep.Push.Error != "no space left" || len(rep.Push.Roots) != 4 {
+		t.Errorf("push %+v", rep.Push)
 	}
 }
 

@@ -40,7 +40,9 @@ var ErrInterrupted = errors.New("interrupted")
 //  3. the hosts, as many at once as cfg.Jobs: each is evaluated by a process
 //     of its own, which also answers the host's checks, and then built from
 //     the derivation that the evaluation gave;
-//  4. one push of all hosts that were built and passed their checks.
+//  4. the push of those that were built and passed their checks, while others
+//     are still at it: one push at a time, each of all hosts that are ready
+//     when it begins, so that what they share goes up once.
 //
 // A check or host that fails is recorded in the report, and the others go on.
 // The error is for what stopped the run as a whole: a cfg that makes no sense
@@ -107,19 +109,22 @@ func (r *run) all(ctx context.Context) error {
 	}
 	r.fleetChecks(ctx)
 
-	built := make([]builtHost, len(r.hosts))
+	built := make(chan builtHost, len(r.hosts)) // holds all: a build never waits for a push
+	var pushing sync.WaitGroup
+	if r.Scope >= ScopePush {
+		pushing.Go(func() { r.pushAll(ctx, built) })
+	}
 	var g errgroup.Group
 	g.SetLimit(r.Jobs)
-	for i, h := range r.hosts {
+	for _, h := range r.hosts {
 		g.Go(func() error {
-			built[i] = r.host(ctx, h)
+			built <- r.host(ctx, h)
 			return nil
 		})
 	}
 	_ = g.Wait() // hosts record their failures themselves
-	if r.Scope >= ScopePush {
-		r.push(ctx, built)
-	}
+	close(built)
+	pushing.Wait()
 	return nil
 }
 

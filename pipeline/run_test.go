@@ -19,7 +19,7 @@ import (
 
 func TestRunOrder(t *testing.T) {
 	inv, dir := newFleet(t, "alpha", "beta")
-	sh := &script{}
+	sh := &script{answer: afterPushOf("alpha", func(c pipeline.Command) bool { return c.Host == "beta" })}
 	rep, err := run(t.Context(), t, pipeline.Config{
 		Shell: sh, Inventory: inv, FlakeDir: dir, Scope: pipeline.ScopePush,
 		Inputs: pipeline.InputsOffline, Jobs: 1,
@@ -50,10 +50,20 @@ func TestRunOrder(t *testing.T) {
 			"nix path-info --log-format internal-json --recursive --size "+toplevelOf(h),
 		)
 	}
-	want = append(want, "pcache push --json --progress json --secret-key-file /key --commit abc"+
-		" --root alpha="+toplevelOf("alpha")+" --root beta="+toplevelOf("beta")+" file:///cache")
-	if diff := cmp.Diff(want, sh.ran(func(pipeline.Command) bool { return true })); diff != "" {
+	if diff := cmp.Diff(want, sh.ran(func(c pipeline.Command) bool { return !starts("pcache")(c) })); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	// alpha goes up before beta is evaluated: that waited for it.
+	want = nil
+	for _, h := range []string{"alpha", "beta"} {
+		want = append(want, "pcache push --json --progress json --secret-key-file /key --commit abc"+
+			" --root "+h+"="+toplevelOf(h)+" file:///cache")
+	}
+	if diff := cmp.Diff(want, sh.ran(starts("pcache"))); diff != "" {
+		t.Errorf("pushes (-want +got):\n%s", diff)
+	}
+	if len(rep.Push.Roots) != 2 || len(rep.Push.Paths) != 3 {
+		t.Errorf("push %+v, want both hosts and what they share", rep.Push)
 	}
 	if diff := cmp.Diff([]string{
 		"run passed",
@@ -78,6 +88,29 @@ func TestRunOrder(t *testing.T) {
 	}
 }
 
+// Hosts that are ready while a push is under way go up together in the next.
+func TestRunPushesTogether(t *testing.T) {
+	inv, dir := newFleet(t, "alpha", "beta", "gamma", "last")
+	sh := &script{answer: batched("alpha", "last")}
+	rep, err := run(t.Context(), t, pipeline.Config{
+		Shell: sh, Inventory: inv, FlakeDir: dir, Scope: pipeline.ScopePush,
+		Inputs: pipeline.InputsOffline, Jobs: 1, Cache: "file:///cache",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := func(h string) string { return " --root " + h + "=" + toplevelOf(h) }
+	const push, to = "pcache push --json --progress json", " file:///cache"
+	if diff := cmp.Diff([]string{
+		push + root("alpha") + to, push + root("beta") + root("gamma") + to, push + root("last") + to,
+	}, sh.ran(starts("pcache"))); diff != "" {
+		t.Errorf("pushes (-want +got):\n%s", diff)
+	}
+	if rep.Status != report.Passed || len(rep.Push.Roots) != 4 {
+		t.Errorf("%s, push %+v", rep.Status, rep.Push)
+	}
+}
+
 func TestRunJobs(t *testing.T) {
 	inv, dir := newFleet(t, "a", "b", "c", "d", "e", "f")
 	sh := &script{answer: func(context.Context, pipeline.Command) (pipeline.Output, error, bool) {
@@ -97,13 +130,17 @@ func TestRunJobs(t *testing.T) {
 func TestRunCancelled(t *testing.T) {
 	inv, dir := newFleet(t, "alpha", "beta", "gamma")
 	ctx, cancel := context.WithCancel(t.Context())
+	isBeta := func(c pipeline.Command) bool { return starts("nix", "build")(c) && c.Host == "beta" }
+	pushed := afterPushOf("alpha", isBeta)
 	sh := &script{answer: func(ctx context.Context, c pipeline.Command) (pipeline.Output, error, bool) {
-		if starts("nix", "build")(c) && c.Host == "beta" {
+		out, err, handled := pushed(ctx, c)
+		if isBeta(c) {
+			time.Sleep(50 * time.Millisecond) // alpha's push has ended, and is recorded soon
 			cancel()
 			<-ctx.Done()
 			return pipeline.Output{}, ctx.Err(), true
 		}
-		return pipeline.Output{}, nil, false
+		return out, err, handled
 	}}
 	rep, err := run(ctx, t, pipeline.Config{
 		Shell: sh, Inventory: inv, FlakeDir: dir, Scope: pipeline.ScopePush, Jobs: 1,
@@ -114,7 +151,7 @@ func TestRunCancelled(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"run interrupted",
-		"alpha interrupted: evaluate passed build passed push skipped",
+		"alpha passed: evaluate passed build passed push passed",
 		"beta interrupted: evaluate passed build interrupted push skipped",
 		"gamma interrupted: evaluate skipped build skipped push skipped",
 	}, outcomes(rep)); diff != "" {
@@ -123,7 +160,7 @@ func TestRunCancelled(t *testing.T) {
 	if rep.Run.Error != "interrupted" {
 		t.Errorf("reason %q", rep.Run.Error)
 	}
-	if late := sh.ran(func(c pipeline.Command) bool { return c.Host == "gamma" || c.Argv[0] == "pcache" }); len(late) > 0 {
+	if late := sh.ran(func(c pipeline.Command) bool { return c.Host == "gamma" }); len(late) > 0 {
 		t.Errorf("commands were started after the end: %q", late)
 	}
 }
@@ -294,7 +331,7 @@ func TestRunEvents(t *testing.T) {
 		"finished alpha build passed 0/0  1 built",
 		"started  push  0/0",
 		"progress  push  300/600 bytes 1 of 2 paths",
-		"finished  push passed 0/0  2 of 2 paths sent",
+		"finished  push passed 0/0  alpha: 2 of 2 paths sent",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)

@@ -340,3 +340,49 @@ func TestConcurrentUse(t *testing.T) {
 		t.Errorf("two runs differ:\n%s", diff)
 	}
 }
+
+// Pushes that follow each other are recorded as one push of all would be: what
+// an earlier one sent is sent, not skipped, also for the hosts of a later one.
+func TestPushesAreOne(t *testing.T) {
+	all := closures()
+	atOnce, c := newRun(t, nil)
+	built(atOnce, c, all, allHosts...)
+	together := pushOf(all, everything, allHosts...)
+	together.Seconds, together.PlanSeconds = 4*together.Seconds, 4*together.PlanSeconds
+	mustPush(t, atOnce, together)
+
+	b, c := newRun(t, nil)
+	built(b, c, all, allHosts...)
+	there := map[string]bool{}
+	for _, h := range allHosts {
+		mustPush(t, b, pushOf(all, func(p pkg) bool { return !there[p.path()] }, h))
+		for _, p := range all[h] {
+			there[p.path()] = true
+		}
+	}
+	want, got := atOnce.Finish(c.t), b.Finish(c.t)
+	for _, r := range []*Report{&want, &got} {
+		for i := range r.Hosts { // each push took its own time
+			r.Hosts[i].Steps[2].Seconds = 0
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("one after the other (-at once +got):\n%s", diff)
+	}
+	if err := got.Validate(); err != nil {
+		t.Error(err)
+	}
+
+	// A failure stays, and so does what was sent before it.
+	again := pushOf(all, nothing, "yoga")
+	again.Status, again.Error, again.Roots[0].Generation = Failed, "no space left", ""
+	again.Paths[0].Action, again.Paths[0].Reason = actionFailed, "no space left"
+	b, c = newRun(t, nil)
+	built(b, c, all, "yoga")
+	mustPush(t, b, pushOf(all, everything, "yoga"))
+	mustPush(t, b, again)
+	r := b.Finish(c.t)
+	if r.Push.Status != Failed || r.Push.Error != "no space left" || r.Push.Sent.Paths != len(all["yoga"]) || len(r.Push.Skipped) != 0 {
+		t.Errorf("push %+v", r.Push)
+	}
+}

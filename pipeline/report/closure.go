@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 )
@@ -38,8 +39,8 @@ func (b *Builder) setClosure(h *hostState, closure []Path) {
 
 // Push records what a push printed and derives from it, for every host whose
 // toplevel is one of the roots, its closure, what was sent of it, and its
-// push step. A run has one push: a later one replaces it. An invalid push is
-// an error and records nothing.
+// push step. The pushes of a run are recorded as one: see Report.Push. An
+// invalid push is an error and records nothing.
 func (b *Builder) Push(p *Push) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("record push: not valid: %v", err)
@@ -49,17 +50,29 @@ func (b *Builder) Push(p *Push) error {
 	p.tidy()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.push = p
-	members := make([][]int, len(p.Roots))
-	for i, path := range p.Paths {
+	all := p
+	if b.push != nil {
+		all = b.push.merge(p)
+	}
+	b.push = all
+	members := make([][]int, len(all.Roots))
+	for i, path := range all.Paths {
 		for _, root := range path.Roots {
 			members[root] = append(members[root], i)
 		}
 	}
 	for _, h := range b.hosts {
-		if root := p.rootOf(&h.Host); root >= 0 {
-			b.pushedHost(h, p, root, members[root])
+		if p.rootOf(&h.Host) < 0 { // it is of an earlier push, or of none
+			continue
 		}
+		root := all.rootOf(&h.Host)
+		b.pushedHost(h, p, all.Roots[root], func(yield func(PushPath) bool) {
+			for _, i := range members[root] {
+				if !yield(all.Paths[i]) {
+					return
+				}
+			}
+		})
 	}
 	return nil
 }
@@ -98,14 +111,14 @@ func (p *Push) rootOf(h *Host) int {
 	})
 }
 
-func (b *Builder) pushedHost(h *hostState, p *Push, root int, members []int) {
-	r := p.Roots[root]
+// pushedHost records the push p of h, whose toplevel is the root r with those
+// paths, as the run's pushes left them.
+func (b *Builder) pushedHost(h *hostState, p *Push, r PushRoot, paths iter.Seq[PushPath]) {
 	h.Toplevel = r.Path
 	h.Sent = Count{}
-	closure := make([]Path, 0, len(members))
+	var closure []Path
 	broken := ""
-	for _, m := range members {
-		path := p.Paths[m]
+	for path := range paths {
 		closure = append(closure, Path{Path: path.Path, NARBytes: path.NARBytes})
 		switch path.Action {
 		case actionSent:

@@ -26,7 +26,10 @@ type Report struct {
 	Run    Run     `json:"run"`
 	Checks []Check `json:"checks"`
 	Hosts  []Host  `json:"hosts"` // sorted by name
-	Push   *Push   `json:"push,omitempty"`
+	// Push is the run's push. Where it pushed several times, one host after
+	// the other, they are one here: all roots, the union of the paths with what
+	// became of each in the end, the worst status, and seconds added up.
+	Push *Push `json:"push,omitempty"`
 	// Paths lists every store path of any host's closure once, sorted by
 	// path; hosts refer to it by index.
 	Paths []Path `json:"paths"`

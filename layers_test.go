@@ -48,7 +48,8 @@ var layers = []struct {
 
 	// Commands may use everything on their own side. pcache prints a section
 	// of the report, so it knows the report's types.
-	{"cmd/pcache", []string{"internal/*", "internal/*/*", "pipeline/report"}, []string{"github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
+	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
+	{"cmd/pcache/config", []string{"internal/nix", "internal/binarycache", "internal/blob/remote"}, []string{"github.com/pelletier/go-toml/v2"}},
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
 	{"cmd/panther", []string{"pipeline", "pipeline/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
 	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},

@@ -1,52 +1,145 @@
 package main
 
 import (
+	"context"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"gitlab.com/pantheros/pantheros/cmd/pcache/config"
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/blob/dir"
 	"gitlab.com/pantheros/pantheros/internal/blob/httpread"
 	"gitlab.com/pantheros/pantheros/internal/blob/remote"
 	"gitlab.com/pantheros/pantheros/internal/blob/s3"
+	"gitlab.com/pantheros/pantheros/internal/cache"
+	"gitlab.com/pantheros/pantheros/internal/nix"
 )
 
-// address is where a cache is.
+// address is a cache that a command was given, by its address or by its name
+// in the configuration. Copies go through source and sink, whatever kind of
+// cache it is; what looks at a cache's objects needs reader or store.
 type address struct {
 	name   string // for messages and reports, without credentials
-	reader blob.Reader
-	store  blob.Store        // the same, for writing; nil if it can only be read
-	level  binarycache.Level // from ?compression=, empty if not said
+	config config.Cache
+	level  binarycache.Level // from ?compression= or the configuration, empty if not said
+
+	reader blob.Reader // nil if the cache is no heap of files
+	store  blob.Store  // the same, for writing; nil if it can only be read
+
+	// For caches that are no heap of files; nil: a binary cache on the above.
+	openSource func(context.Context, binarycache.SourceOptions) (cache.Source, error)
+	openSink   func(context.Context, binarycache.SinkOptions) (cache.Sink, error)
 }
 
-// openCache opens a cache to write to.
+// source opens the cache to copy from. The cache's name and the keys of the
+// configuration are filled in where o has none.
+func (a address) source(ctx context.Context, o binarycache.SourceOptions) (cache.Source, error) {
+	o.Name = a.name
+	if a.openSource != nil {
+		return a.openSource(ctx, o)
+	}
+	return binarycache.OpenSource(ctx, a.reader, o)
+}
+
+// sink opens the cache to copy to. One that keeps root manifests is a
+// rootKeeper too.
+func (a address) sink(ctx context.Context, o binarycache.SinkOptions) (cache.Sink, error) {
+	o.Name = a.name
+	if a.openSink != nil {
+		return a.openSink(ctx, o)
+	}
+	return binarycache.OpenSink(ctx, a.store, o)
+}
+
+// rootKeeper is a sink in which generations of names keep closures alive.
+type rootKeeper interface {
+	PutRoot(ctx context.Context, r binarycache.Root, now time.Time) (binarycache.Root, error)
+	LeftUpstream(ps []nix.PathInfo) []string
+}
+
+// release gives up what a sink holds in its cache while paths are copied.
+func release(ctx context.Context, s cache.Sink) {
+	if r, ok := s.(interface{ Release(context.Context) error }); ok {
+		_ = r.Release(ctx) // it ends by itself, too
+	}
+}
+
+// cacheOf splits a command's arguments into the cache, as openAddress wants
+// it, and the rest. Where the first one is neither an address nor a name, it
+// is a path of the default cache.
+func cacheOf(args []string) (text string, rest []string, err error) {
+	if len(args) > 0 && (strings.Contains(args[0], "://") || config.IsName(args[0])) {
+		return args[0], args[1:], nil
+	}
+	file, err := config.Load(os.Getenv)
+	if err != nil {
+		return "", nil, usageError{err}
+	}
+	if file.Default == "" && len(args) > 0 && args[0] != "-" {
+		return "", nil, usagef("cache %q has no scheme; for a directory write file://%s", args[0], absolute(args[0]))
+	}
+	if _, err := file.Lookup(""); err != nil {
+		return "", nil, usageError{err}
+	}
+	return file.Default, args, nil
+}
+
+// openCache opens a cache to push to.
 func openCache(text string) (address, error) {
 	a, err := openAddress(text)
-	if err == nil && a.store == nil {
+	if err == nil && a.store == nil && a.openSink == nil {
 		err = usagef("cache %q can only be read: push to the storage behind it, file:///dir or s3://bucket", text)
 	}
 	return a, err
 }
 
-// openAddress understands the addresses of caches as Nix has them, so that
-// one address serves both.
+// openAddress opens a cache to read from: one that the configuration names, or
+// an address. Addresses are as Nix has them, so that one serves both.
 func openAddress(text string) (address, error) {
-	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok {
+	if strings.Contains(text, "://") {
+		return openAt(text, config.Cache{Address: text})
+	}
+	file, err := config.Load(os.Getenv)
+	if err != nil {
+		return address{}, usageError{err}
+	}
+	if text != "" && !config.IsName(text) {
 		return address{}, usagef("cache %q has no scheme; for a directory write file://%s", text, absolute(text))
+	}
+	c, err := file.Lookup(text)
+	if err != nil {
+		return address{}, usagef("%v; an address has a scheme, such as file://%s", err, absolute(text))
+	}
+	return openAt(c.Address, c)
+}
+
+func openAt(text string, c config.Cache) (a address, err error) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	if c.TokenFile != "" && c.NetrcFile != "" {
+		return a, usagef("cache %q: token-file and netrc-file exclude each other", text)
+	}
+	if (c.TokenFile != "" || c.NetrcFile != "") && (scheme == "file" || scheme == "s3") {
+		return a, usagef("cache %q: token-file and netrc-file are for caches behind a web server", text)
 	}
 	switch scheme {
 	case "file":
-		return openDirectory(text, rest)
+		a, err = openDirectory(text, rest)
 	case "s3":
-		return openBucket(text)
+		a, err = openBucket(text, c)
 	case "http", "https":
-		return openServer(text)
+		a, err = openServer(text, c)
 	default:
-		return address{}, usagef("cache %q: the scheme %s:// is not known; file:///dir, s3://bucket and https://host are", text, scheme)
+		err = usagef("cache %q: the scheme %s:// is not known; file:///dir, s3://bucket and https://host are", text, scheme)
 	}
+	a.config = c
+	if a.level == "" {
+		a.level = c.Compression
+	}
+	return a, err
 }
 
 func openDirectory(text, rest string) (address, error) {
@@ -75,16 +168,17 @@ func openDirectory(text, rest string) (address, error) {
 	return a, nil
 }
 
-func openBucket(text string) (address, error) {
-	config, settings, err := s3.ParseAddress(text)
+func openBucket(text string, c config.Cache) (address, error) {
+	bucket, settings, err := s3.ParseAddress(text)
 	if err != nil {
 		return address{}, usageError{err}
 	}
-	a := address{name: config.String()}
+	bucket.CAFile = c.CAFile
+	a := address{name: bucket.String()}
 	if a.level, err = nixLevel(settings); err != nil {
 		return address{}, usagef("cache %q: %v", text, err)
 	}
-	store, err := s3.New(config)
+	store, err := s3.New(bucket)
 	if err != nil {
 		return address{}, usageError{err}
 	}
@@ -92,12 +186,16 @@ func openBucket(text string) (address, error) {
 	return a, nil
 }
 
-func openServer(text string) (address, error) {
-	config, _, err := httpread.ParseAddress(text)
+func openServer(text string, c config.Cache) (address, error) {
+	server, _, err := httpread.ParseAddress(text)
 	if err != nil {
 		return address{}, usageError{err}
 	}
-	reader, err := httpread.New(config)
+	server.CAFile, server.TokenFile = c.CAFile, c.TokenFile
+	if c.NetrcFile != "" {
+		server.NetrcFiles = []string{c.NetrcFile}
+	}
+	reader, err := httpread.New(server)
 	if err != nil {
 		return address{}, usageError{err}
 	}

@@ -62,23 +62,32 @@ func newPubkey() *cobra.Command {
 
 const maxKeyFile = 64 << 10
 
-// secretKeys reads the keys of the files, or else of the environment.
-func secretKeys(files []string) ([]nix.SecretKey, error) {
+// secretKeys reads the keys of the files that were given, or else of the
+// environment, or else of the files that the configuration names.
+func secretKeys(given, configured []string) ([]nix.SecretKey, error) {
+	if len(given) > 0 {
+		return readSecretKeys(given)
+	}
+	var keys []nix.SecretKey
+	for _, text := range strings.Fields(os.Getenv(secretKeyVariable)) {
+		key, err := nix.ParseSecretKey(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("$%s: %v", secretKeyVariable, err)}
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) > 0 {
+		return keys, nil
+	}
+	return readSecretKeys(configured)
+}
+
+func readSecretKeys(files []string) ([]nix.SecretKey, error) {
 	var keys []nix.SecretKey
 	for _, file := range files {
 		key, err := readSecretKey(file)
 		if err != nil {
 			return nil, usageError{err}
-		}
-		keys = append(keys, key)
-	}
-	if len(files) > 0 {
-		return keys, nil
-	}
-	for _, text := range strings.Fields(os.Getenv(secretKeyVariable)) {
-		key, err := nix.ParseSecretKey(text)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("$%s: %v", secretKeyVariable, err)}
 		}
 		keys = append(keys, key)
 	}

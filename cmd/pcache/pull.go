@@ -26,22 +26,26 @@ type pullOptions struct {
 func newPull() *cobra.Command {
 	var o pullOptions
 	cmd := &cobra.Command{
-		Use:   "pull CACHE PATH...",
+		Use:   "pull [CACHE] PATH...",
 		Short: "Copy closures from a cache to the local store",
 		Long: `Copies the closures of the given store paths from a cache into the local store,
 several at once, skipping what is there. With --root NAME the newest generation
 of that root is pulled.
 
 Signatures are checked by Nix against its own trusted-public-keys, or here
-against the keys of --public-key, for which Nix must trust this user. Every
-NAR's hash is checked here and again by Nix.
+against the keys of --public-key or of the cache's configuration, for which
+Nix must trust this user. Every NAR's hash is checked here and again by Nix.
 
 ` + exitCodes,
 		Example: `  pcache pull file:///srv/cache /nix/store/...-hello-2.12
+  pcache pull nightly --root yoga
   pcache pull --root yoga --public-key example.org-1:... --store /mnt file:///srv/cache`,
-		Args: atLeast(1, "it wants the address of a cache and the paths to pull"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return pull(cmd, args[0], args[1:], o)
+			name, paths, err := cacheOf(args)
+			if err != nil {
+				return err
+			}
+			return pull(cmd, name, paths, o)
 		},
 	}
 	f := cmd.Flags()
@@ -77,7 +81,10 @@ func pull(cmd *cobra.Command, cacheAddress string, args []string, o pullOptions)
 	if err != nil {
 		return err
 	}
-	source, err := binarycache.OpenSource(ctx, addr.reader, binarycache.SourceOptions{Name: addr.name, StoreDir: store.Dir(), Trusted: trusted, Upstreams: upstreams})
+	if len(trusted) == 0 && !o.noCheck {
+		trusted = addr.config.PublicKeys
+	}
+	source, err := addr.source(ctx, binarycache.SourceOptions{StoreDir: store.Dir(), Trusted: trusted, Upstreams: upstreams})
 	if err != nil {
 		return err
 	}

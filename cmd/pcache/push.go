@@ -36,7 +36,7 @@ type pushOptions struct {
 func newPush() *cobra.Command {
 	var o pushOptions
 	cmd := &cobra.Command{
-		Use:   "push CACHE PATH...",
+		Use:   "push [CACHE] PATH...",
 		Short: "Copy closures from the local store to a cache",
 		Long: `Copies the closures of the given paths to a cache, signed. The union of all
 closures is planned once; what the cache has is not sent again. A path is a
@@ -58,7 +58,8 @@ not have is sent. --full sends everything, for machines that reach this cache
 alone.
 
 The secret key comes from --secret-key-file (mode 0600) or, for machines that
-hand over secrets in the environment, from $` + secretKeyVariable + `.
+hand over secrets in the environment, from $` + secretKeyVariable + `, or from
+the configuration's entry of the cache.
 
 Memory: about 30 MiB, and a compressor of 10 to 60 MiB by level for each
 processor; to a bucket four compressors more and 64 MiB of parts under way. It
@@ -66,14 +67,18 @@ does not grow with the paths' size or number.
 
 ` + exitCodes,
 		Example: `  pcache push --secret-key-file key file:///srv/cache ./result
+  pcache push nightly ./result
   pcache push --secret-key-file key --root yoga=/nix/store/... file:///srv/cache
   pcache push --secret-key-file key --upstream https://cache.nixos.org \
     --skip-signed-by cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY= \
     file:///srv/cache ./result
   nix path-info --all | pcache push --secret-key-file key file:///srv/cache -`,
-		Args: atLeast(1, "it wants the address of a cache and the paths to push"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return push(cmd, args[0], args[1:], o)
+			name, paths, err := cacheOf(args)
+			if err != nil {
+				return err
+			}
+			return push(cmd, name, paths, o)
 		},
 	}
 	o.flags(cmd)
@@ -128,9 +133,7 @@ func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions)
 	if err == nil && !o.dryRun {
 		manifests, err = r.putRoots(ctx, sink, result)
 	}
-	if sink != nil {
-		_ = sink.Release(ctx)
-	}
+	release(ctx, sink)
 	finish()
 	if result.Outcomes == nil {
 		return err // nothing is known of the closures: there is nothing to report
@@ -164,7 +167,7 @@ func (r *pushRun) open(cacheAddress string) (err error) {
 		}
 	}
 	r.addr.level = level
-	if r.keys, err = secretKeys(r.keyFiles); err != nil {
+	if r.keys, err = secretKeys(r.keyFiles, r.addr.config.SecretKeyFiles); err != nil {
 		return err
 	}
 	if len(r.keys) > 0 && r.unsigned {
@@ -173,7 +176,7 @@ func (r *pushRun) open(cacheAddress string) (err error) {
 	if r.store, err = nixstore.Open(r.pushOptions.store); err != nil {
 		return usageError{err}
 	}
-	r.left, err = r.upstream.open()
+	r.left, err = r.upstream.open(r.addr.config.SkipSignedBy)
 	return err
 }
 
@@ -234,9 +237,8 @@ func (r *pushRun) resolve(stdin io.Reader, args []string) error {
 	return nil
 }
 
-func (r *pushRun) sink(ctx context.Context) (*binarycache.Sink, error) {
-	return binarycache.OpenSink(ctx, r.addr.store, binarycache.SinkOptions{
-		Name:     r.addr.name,
+func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
+	return r.addr.sink(ctx, binarycache.SinkOptions{
 		StoreDir: r.store.Dir(),
 		Keys:     r.keys,
 		Unsigned: r.unsigned,
@@ -245,23 +247,30 @@ func (r *pushRun) sink(ctx context.Context) (*binarycache.Sink, error) {
 	})
 }
 
-func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (*binarycache.Sink, cache.Result, error) {
+func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sink, cache.Result, error) {
 	sink, err := r.sink(ctx)
 	if err != nil {
 		return nil, cache.Result{}, err
+	}
+	if _, keeps := sink.(rootKeeper); !keeps && len(r.named) > 0 {
+		return nil, cache.Result{}, usagef("--root: cache %s has no roots: its server decides what it keeps", r.addr.name)
 	}
 	result, err := cache.Copy(ctx, sink, r.store, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
 	return sink, result, err
 }
 
 // putRoots writes the manifests and returns their generations by name.
-func (r *pushRun) putRoots(ctx context.Context, sink *binarycache.Sink, result cache.Result) (map[string]string, error) {
+func (r *pushRun) putRoots(ctx context.Context, sink cache.Sink, result cache.Result) (map[string]string, error) {
 	generations := make(map[string]string)
+	if len(r.named) == 0 {
+		return generations, nil
+	}
+	keeper := sink.(rootKeeper) // copy has looked
 	for name, paths := range r.named {
 		size := closureOf(result, paths)
-		root, err := sink.PutRoot(ctx, binarycache.Root{
+		root, err := keeper.PutRoot(ctx, binarycache.Root{
 			Name: name, Paths: paths, Commit: r.commit, Pusher: pusher(),
-			ClosureLen: size.paths, NARBytes: size.bytes, Upstream: sink.LeftUpstream(unsent(result, size.members)),
+			ClosureLen: size.paths, NARBytes: size.bytes, Upstream: keeper.LeftUpstream(unsent(result, size.members)),
 		}, time.Now())
 		if err != nil {
 			return generations, fmt.Errorf("write the manifest of root %s: %w", name, err)

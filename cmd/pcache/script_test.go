@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -41,6 +43,14 @@ func TestScripts(t *testing.T) {
 			web := httptest.NewServer(http.FileServer(http.Dir(env.WorkDir)))
 			env.Defer(web.Close)
 			env.Setenv("WEB", web.URL)
+			// The same with TLS, by an authority of its own.
+			tls := httptest.NewTLSServer(http.FileServer(http.Dir(env.WorkDir)))
+			env.Defer(tls.Close)
+			env.Setenv("TLSWEB", tls.URL)
+			authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.Certificate().Raw})
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "ca.pem"), authority, 0o644); err != nil {
+				return err
+			}
 			env.Setenv("ABSENT", "/nix/store/7rjqb838snvvxcmpvck1smfxhkwzqal5-absent-1.0")
 			return nil
 		},

@@ -23,8 +23,9 @@ func (o *upstreamOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.full, "full", false, "send everything, whatever --skip-signed-by or the cache's configuration says")
 }
 
-// open reads the keys and opens the caches. Full is a zero Upstream.
-func (o *upstreamOptions) open() (u binarycache.Upstream, err error) {
+// open reads the keys, or else takes the configured ones, and opens the
+// caches. Full is a zero Upstream.
+func (o *upstreamOptions) open(configured []nix.PublicKey) (u binarycache.Upstream, err error) {
 	if o.full {
 		return u, nil
 	}
@@ -34,6 +35,9 @@ func (o *upstreamOptions) open() (u binarycache.Upstream, err error) {
 			return u, usageError{fmt.Errorf("--skip-signed-by: %v", err)}
 		}
 		u.Keys = append(u.Keys, key)
+	}
+	if len(u.Keys) == 0 {
+		u.Keys = configured
 	}
 	if len(o.caches) > 0 && len(u.Keys) == 0 {
 		return u, usagef("--upstream needs --skip-signed-by with the key of that cache: without a signature nothing is left out")
@@ -49,6 +53,9 @@ func openUpstreams(addresses []string) ([]binarycache.UpstreamCache, error) {
 		a, err := openAddress(text)
 		if err != nil {
 			return nil, err
+		}
+		if a.reader == nil {
+			return nil, usagef("--upstream %s: it is not a plain binary cache", text)
 		}
 		caches = append(caches, binarycache.UpstreamCache{Name: a.name, Reader: a.reader})
 	}

@@ -23,6 +23,7 @@ type Config struct {
 	Token     *remote.Token // another source of one; it wins
 
 	CertFile, KeyFile string // of a client certificate, PEM
+	CAFile            string // authorities of the server's certificate, PEM; empty: $NIX_SSL_CERT_FILE, the system's
 
 	// MaxSize bounds an object's bytes; 0: 128 GiB.
 	MaxSize  int64

@@ -38,7 +38,7 @@ func New(c Config) (*Reader, error) {
 	if c.MaxSize <= 0 {
 		c.MaxSize = defaultMaxSize
 	}
-	roots, err := remote.Roots(os.Getenv, "NIX_SSL_CERT_FILE")
+	roots, err := remote.Roots(c.CAFile, os.Getenv, "NIX_SSL_CERT_FILE")
 	if err != nil {
 		return nil, err
 	}

@@ -39,14 +39,15 @@ func Params(query string, known []string) (own, nix map[string]string, err error
 		case slices.Contains(NixSettings, name):
 			nix[name] = values[name][0]
 		default:
-			return nil, nil, fmt.Errorf("parameter %q is not known%s", name, nearest(name, slices.Concat(known, NixSettings)))
+			return nil, nil, fmt.Errorf("parameter %q is not known%s", name, Suggest(name, slices.Concat(known, NixSettings)))
 		}
 	}
 	return own, nix, nil
 }
 
-// nearest suggests what was meant, or lists what could be.
-func nearest(name string, known []string) string {
+// Suggest says what a misspelt name most probably means, or else lists what
+// could be: text to be put behind a message.
+func Suggest(name string, known []string) string {
 	best, least := "", len(name)/2+2
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), k); d < least {

@@ -252,23 +252,29 @@ func (b *receivedBody) Close() error {
 	return err
 }
 
-// Roots reads certificate authorities from the file that the first set of the
-// given environment variables names. nil, the system's, if none is set.
-func Roots(getenv func(string) string, variables ...string) (*x509.CertPool, error) {
+// Roots reads certificate authorities from file or, if that is empty, from the
+// file that the first set of the environment variables names. nil, the
+// system's, if none is set.
+func Roots(file string, getenv func(string) string, variables ...string) (*x509.CertPool, error) {
+	origin := ""
 	for _, variable := range variables {
-		file := getenv(variable)
-		if file == "" {
-			continue
+		if file != "" {
+			break
 		}
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("read the certificates that %s names: %w", variable, err)
+		if file = getenv(variable); file != "" {
+			origin = " (of $" + variable + ")"
 		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("%s names %s, which holds no PEM certificate", variable, file)
-		}
-		return pool, nil
 	}
-	return nil, nil
+	if file == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate authorities%s: %w", origin, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("%s%s holds no PEM certificate", file, origin)
+	}
+	return pool, nil
 }

@@ -29,6 +29,10 @@ type Config struct {
 	Addressing   string
 	StorageClass string // of new objects; empty: the bucket's
 
+	// CAFile holds the authorities of the server's certificate, PEM; empty:
+	// those of $AWS_CA_BUNDLE or $NIX_SSL_CERT_FILE, or the system's.
+	CAFile string
+
 	Profile   string // in ~/.aws; empty: $AWS_PROFILE, default
 	Anonymous bool   // sign nothing, ask for no credentials
 

@@ -58,7 +58,7 @@ func New(c Config) (*Store, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	roots, err := remote.Roots(getenv, "AWS_CA_BUNDLE", "NIX_SSL_CERT_FILE")
+	roots, err := remote.Roots(c.CAFile, getenv, "AWS_CA_BUNDLE", "NIX_SSL_CERT_FILE")
 	if err != nil {
 		return nil, err
 	}

@@ -40,11 +40,10 @@ func (l *Lister) Visitor() Visitor {
 			return nil
 		},
 		Leave: func() error {
-			if l.err != nil {
-				return nil
+			if l.err == nil {
+				l.after = l.after[:len(l.after)-1]
+				l.buf.WriteString(`},"type":"directory"}`)
 			}
-			l.after = l.after[:len(l.after)-1]
-			l.buf.WriteString(`},"type":"directory"}`)
 			return nil
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/nix"
 	"gitlab.com/pantheros/pantheros/internal/pipe"
@@ -27,10 +28,14 @@ const (
 	Default Level = "default"
 	Better  Level = "better"
 	Best    Level = "best"
+	// Auto chooses among these while it compresses: as good as the link to the
+	// cache leaves time for. What does not compress is stored. Its output is
+	// not the same for the same input.
+	Auto Level = "auto"
 )
 
 // Levels are all of them, for help texts and completion.
-var Levels = []Level{None, Fastest, Default, Better, Best}
+var Levels = []Level{None, Fastest, Default, Better, Best, Auto}
 
 // ParseLevel checks a level that a person wrote.
 func ParseLevel(s string) (Level, error) {
@@ -87,9 +92,11 @@ var encoders = func() map[Level]*sync.Pool {
 type compressor struct {
 	level Level
 	nar   io.Reader
+	pilot *pilot
 	places
-	hash hash.Hash
-	n    int64
+	hash   hash.Hash
+	n      int64
+	waited time.Duration
 	pipe.Reader
 }
 
@@ -104,11 +111,12 @@ func newPlaces() places {
 	return places{encoders: make(chan struct{}, n+remoteLarge), cpus: make(chan struct{}, n)}
 }
 
-func newCompressor(level Level, nar io.Reader, p places) *compressor {
+// newCompressor makes a compressor; pilot is for Auto.
+func newCompressor(level Level, nar io.Reader, p places, pilot *pilot) *compressor {
 	if level == "" {
 		level = Default
 	}
-	c := &compressor{level: level, nar: nar, places: p, hash: sha256.New()}
+	c := &compressor{level: level, nar: nar, places: p, pilot: pilot, hash: sha256.New()}
 	c.Source = pipe.Func(c.compress)
 	return c
 }
@@ -120,12 +128,17 @@ func (c *compressor) compress(w io.Writer) (int64, error) {
 	defer func() { <-c.cpus }()
 	out := writerFunc(func(p []byte) (int, error) {
 		c.hash.Write(p)
+		waits := time.Now()
 		<-c.cpus
 		n, err := w.Write(p)
 		c.cpus <- struct{}{}
+		c.waited += time.Since(waits)
 		c.n += int64(n)
 		return n, err
 	})
+	if c.level == Auto {
+		return c.compressAuto(out)
+	}
 	if c.level == None {
 		_, err := io.Copy(out, c.nar)
 		return c.n, err
@@ -139,6 +152,21 @@ func (c *compressor) compress(w io.Writer) (int64, error) {
 		return c.n, err
 	}
 	return c.n, e.Close()
+}
+
+func (c *compressor) compressAuto(out io.Writer) (int64, error) {
+	defer c.pilot.join()()
+	begun := time.Now()
+	a := &autoWriter{
+		pilot: c.pilot, out: out,
+		clock:  func() time.Duration { return time.Since(begun) - c.waited },
+		stored: func() int64 { return c.n },
+	}
+	defer a.release()
+	if _, err := io.Copy(a, c.nar); err != nil {
+		return c.n, err
+	}
+	return c.n, a.end()
 }
 
 func (c *compressor) sum() (h nix.Hash) {

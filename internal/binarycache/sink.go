@@ -45,6 +45,7 @@ type Sink struct {
 	initDone bool
 
 	places   places // for compressors
+	pilot    *pilot // of level Auto
 	upstream upstreamState
 
 	mu      sync.Mutex
@@ -73,7 +74,7 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 	refuse := func(format string, args ...any) (*Sink, error) {
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf(format, args...)}
 	}
-	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight), places: newPlaces()}
+	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight), places: newPlaces(), pilot: newPilot(uplink(store))}
 	// At the same time: across a slow link each would cost a round trip.
 	var (
 		info            Info
@@ -120,6 +121,15 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 		s.accept = listed
 	}
 	return s, nil
+}
+
+// uplink returns what measures the link to a store. That to a store on this
+// machine is not known: what is stored there is not in anybody's way.
+func uplink(s blob.Store) func() float64 {
+	if u, ok := s.(blob.Uplink); ok {
+		return u.Uplink
+	}
+	return func() float64 { return 0 }
 }
 
 func contains(keys []nix.PublicKey, k nix.PublicKey) bool {
@@ -277,7 +287,7 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 	if there || err != nil {
 		return info, err
 	}
-	c := newCompressor(s.o.Level, nar, s.places)
+	c := newCompressor(s.o.Level, nar, s.places, s.pilot)
 	defer func() { _ = c.Close() }()
 	existed, err := blob.PutNew(ctx, s.store, info.URL, c, -1)
 	if existed && err == nil { // another push was faster, perhaps at another level

@@ -59,6 +59,14 @@ type Remote interface {
 	Requests() int
 }
 
+// Uplink is what a Remote may also be when it measures how fast the link to it
+// takes bytes.
+type Uplink interface {
+	// Uplink is how many bytes per second the link has lately taken while there
+	// were more to send. 0: not known yet.
+	Uplink() float64
+}
+
 // Digester is what a Store may also be when it can tell an object's SHA-256
 // for less than it costs to fetch it.
 type Digester interface {

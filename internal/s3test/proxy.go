@@ -52,6 +52,9 @@ type Proxy struct {
 	n      int
 	seen   []string
 	first  map[string]recorded
+	rate   int64     // bytes of request bodies per second; 0: as they come
+	ahead  time.Time // when the link is free again
+	sent   int64     // bytes of request bodies passed on
 }
 
 type recorded struct {
@@ -68,7 +71,14 @@ func NewProxy(t testing.TB, target string) *Proxy {
 		next:   &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
 		first:  make(map[string]recorded),
 	}
-	server := httptest.NewServer(p)
+	server := httptest.NewUnstartedServer(p)
+	server.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		// What waits in this side's buffer counts as sent to the other side.
+		if tcp, ok := c.(*net.TCPConn); ok && state == http.StateNew {
+			_ = tcp.SetReadBuffer(64 << 10)
+		}
+	}
+	server.Start()
 	p.Addr = strings.TrimPrefix(server.URL, "http://")
 	t.Cleanup(func() {
 		server.CloseClientConnections()
@@ -84,6 +94,45 @@ func (p *Proxy) Rule(rule func(n int, r *http.Request) Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rule, p.n, p.seen = rule, 0, nil
+}
+
+// Throttle lets so many bytes of request bodies pass per second, of all
+// requests together; 0: as they come.
+func (p *Proxy) Throttle(bytesPerSecond int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = bytesPerSecond
+}
+
+// Sent is how many bytes of request bodies were passed on so far.
+func (p *Proxy) Sent() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent
+}
+
+// slowBody is a request's body on a link that all requests share.
+type slowBody struct {
+	io.ReadCloser
+	p *Proxy
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p[:min(len(p), 16<<10)])
+	b.p.mu.Lock()
+	b.p.sent += int64(n)
+	var wait time.Duration
+	if b.p.rate > 0 {
+		now := time.Now()
+		if b.p.ahead.Before(now) {
+			b.p.ahead = now
+		}
+		b.p.ahead = b.p.ahead.Add(time.Duration(n) * time.Second / time.Duration(b.p.rate))
+		wait = b.p.ahead.Sub(now)
+	}
+	b.p.mu.Unlock()
+	time.Sleep(wait)
+	return n, err
 }
 
 // Seen lists the requests since the last Rule: method and path with query.
@@ -171,6 +220,9 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request, f Fault, key str
 	out.RequestURI = ""
 	if f.DropHeader != "" {
 		out.Header.Del(f.DropHeader)
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = &slowBody{ReadCloser: r.Body, p: p}
 	}
 	if f.FlipRequest && r.ContentLength > 0 {
 		out.Body = io.NopCloser(&flipper{r: r.Body})

@@ -47,9 +47,11 @@ func (u *upload) whole() (existed bool, err error) {
 		o.SetMatchETagExcept("*")
 	}
 	tries := 0
+	measured := s.meter.Send(p.size)
+	defer func() { measured.Done(err == nil) }()
 	err = s.do(u.ctx, "put", u.key, aDocument, func(ctx context.Context) error {
 		tries++
-		info, err := s.core.PutObject(ctx, s.config.Bucket, s.name(u.key), p.reader(), p.size, "", sum, o)
+		info, err := s.core.PutObject(ctx, s.config.Bucket, s.name(u.key), measured.Reader(p.reader()), p.size, "", sum, o)
 		if err == nil && info.ETag == "" {
 			err = errNoETag
 		}

@@ -292,8 +292,10 @@ func (u *upload) send() error {
 	u.group.Go(func() error {
 		defer p.free()
 		sum := u.sum(p)
+		measured := s.meter.Send(p.size)
+		defer func() { measured.Done(sent.ETag != "") }()
 		return s.do(u.sending, "put", u.key, aDocument, func(ctx context.Context) error {
-			got, err := s.core.PutObjectPart(ctx, s.config.Bucket, s.name(u.key), u.id, number, p.reader(), p.size, minio.PutObjectPartOptions{
+			got, err := s.core.PutObjectPart(ctx, s.config.Bucket, s.name(u.key), u.id, number, measured.Reader(p.reader()), p.size, minio.PutObjectPartOptions{
 				Sha256Hex: sum, DisableContentSha256: true,
 			})
 			if err == nil && got.ETag == "" {

@@ -38,6 +38,7 @@ type Store struct {
 	client      *minio.Client
 	core        minio.Core
 	budget      *budget
+	meter       remote.Meter
 	verify      bool // uploads have their hash with them
 
 	bucketMu   sync.Mutex
@@ -50,6 +51,7 @@ type Store struct {
 var (
 	_ blob.Store   = (*Store)(nil)
 	_ blob.Creator = (*Store)(nil)
+	_ blob.Uplink  = (*Store)(nil)
 )
 
 // New prepares a store. Nothing is asked of the server before the first
@@ -361,3 +363,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 
 // Requests is how many requests may wait for their answer at present.
 func (s *Store) Requests() int { return s.transport.Limiter().Limit() }
+
+// Uplink is how fast the link to the server has lately taken uploads, in bytes
+// per second. 0: not known yet.
+func (s *Store) Uplink() float64 { return s.meter.Rate() }

@@ -37,6 +37,7 @@ var layers = []struct {
 	{"internal/blob/httpread", []string{"internal/blob", "internal/blob/remote"}, nil},
 	{"internal/cache", []string{"internal/nix"}, []string{"golang.org/x/sync"}},
 	{"internal/nixstore", []string{"internal/nix", "internal/nix/nar", "internal/cache", "internal/pipe"}, []string{"modernc.org/sqlite", "golang.org/x/sys"}},
+	{"internal/attic", []string{"internal/nix", "internal/blob/remote", "internal/cache", "internal/binarycache"}, []string{"golang.org/x/sync", "github.com/pelletier/go-toml/v2"}},
 	{"internal/queue", []string{"internal/nix"}, []string{"golang.org/x/sys"}},
 	{"internal/binarycache/lease", []string{"internal/nix", "internal/blob"}, nil},
 	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},

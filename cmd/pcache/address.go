@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gitlab.com/pantheros/pantheros/cmd/pcache/config"
+	"gitlab.com/pantheros/pantheros/internal/attic"
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/blob/dir"
@@ -32,7 +33,15 @@ type address struct {
 
 	// For caches that are no heap of files; nil: a binary cache on the above.
 	openSource func(context.Context, binarycache.SourceOptions) (cache.Source, error)
-	openSink   func(context.Context, binarycache.SinkOptions) (cache.Sink, error)
+	openSink   func(context.Context, sinkOptions) (cache.Sink, error)
+	attic      *attic.Client // of a cache on an Attic server, for its API
+}
+
+// sinkOptions say how a cache of any kind is written.
+type sinkOptions struct {
+	binarycache.SinkOptions
+	full   bool // leave nothing to upstreams
+	verify bool // make sure of every path
 }
 
 // source opens the cache to copy from. The cache's name and the keys of the
@@ -47,12 +56,12 @@ func (a address) source(ctx context.Context, o binarycache.SourceOptions) (cache
 
 // sink opens the cache to copy to. One that keeps root manifests is a
 // rootKeeper too.
-func (a address) sink(ctx context.Context, o binarycache.SinkOptions) (cache.Sink, error) {
+func (a address) sink(ctx context.Context, o sinkOptions) (cache.Sink, error) {
 	o.Name = a.name
 	if a.openSink != nil {
 		return a.openSink(ctx, o)
 	}
-	return binarycache.OpenSink(ctx, a.store, o)
+	return binarycache.OpenSink(ctx, a.store, o.SinkOptions)
 }
 
 // rootKeeper is a sink in which generations of names keep closures alive.
@@ -72,7 +81,7 @@ func release(ctx context.Context, s cache.Sink) {
 // it, and the rest. Where the first one is neither an address nor a name, it
 // is a path of the default cache.
 func cacheOf(args []string) (text string, rest []string, err error) {
-	if len(args) > 0 && (strings.Contains(args[0], "://") || config.IsName(args[0])) {
+	if len(args) > 0 && (strings.Contains(args[0], "://") || isAttic(args[0]) || config.IsName(args[0])) {
 		return args[0], args[1:], nil
 	}
 	file, err := config.Load(os.Getenv)
@@ -100,7 +109,7 @@ func openCache(text string) (address, error) {
 // openAddress opens a cache to read from: one that the configuration names, or
 // an address. Addresses are as Nix has them, so that one serves both.
 func openAddress(text string) (address, error) {
-	if strings.Contains(text, "://") {
+	if strings.Contains(text, "://") || isAttic(text) {
 		return openAt(text, config.Cache{Address: text})
 	}
 	file, err := config.Load(os.Getenv)
@@ -125,15 +134,17 @@ func openAt(text string, c config.Cache) (a address, err error) {
 	if (c.TokenFile != "" || c.NetrcFile != "") && (scheme == "file" || scheme == "s3") {
 		return a, usagef("cache %q: token-file and netrc-file are for caches behind a web server", text)
 	}
-	switch scheme {
-	case "file":
+	switch {
+	case isAttic(text):
+		a, err = openAttic(text, c)
+	case scheme == "file":
 		a, err = openDirectory(text, rest)
-	case "s3":
+	case scheme == "s3":
 		a, err = openBucket(text, c)
-	case "http", "https":
+	case scheme == "http" || scheme == "https":
 		a, err = openServer(text, c)
 	default:
-		err = usagef("cache %q: the scheme %s:// is not known; file:///dir, s3://bucket and https://host are", text, scheme)
+		err = usagef("cache %q: the scheme %s:// is not known; file:///dir, s3://bucket, https://host and attic+https://host/cache are", text, scheme)
 	}
 	a.config = c
 	if a.level == "" {

@@ -90,6 +90,9 @@ func exitCode(err error) int {
 	case errors.As(err, &corrupt), errors.Is(err, binarycache.ErrDamaged), errors.Is(err, binarycache.ErrUntrusted):
 		return exitDamaged
 	default:
+		if code := exitOfAttic(err); code != 0 {
+			return code
+		}
 		return exitFailed
 	}
 }
@@ -120,7 +123,7 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v (see %s --help)", err, cmd.CommandPath())
 	})
-	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newKeygen(), newPubkey())
+	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(), newKeygen(), newPubkey())
 	return root
 }
 

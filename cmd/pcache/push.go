@@ -238,12 +238,15 @@ func (r *pushRun) resolve(stdin io.Reader, args []string) error {
 }
 
 func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
-	return r.addr.sink(ctx, binarycache.SinkOptions{
-		StoreDir: r.store.Dir(),
-		Keys:     r.keys,
-		Unsigned: r.unsigned,
-		Level:    r.addr.level,
-		Upstream: r.left,
+	return r.addr.sink(ctx, sinkOptions{
+		SinkOptions: binarycache.SinkOptions{
+			StoreDir: r.store.Dir(),
+			Keys:     r.keys,
+			Unsigned: r.unsigned,
+			Level:    r.addr.level,
+			Upstream: r.left,
+		},
+		full: r.upstream.full, verify: r.verify,
 	})
 }
 
@@ -252,9 +255,6 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 	if err != nil {
 		return nil, cache.Result{}, err
 	}
-	if _, keeps := sink.(rootKeeper); !keeps && len(r.named) > 0 {
-		return nil, cache.Result{}, usagef("--root: cache %s has no roots: its server decides what it keeps", r.addr.name)
-	}
 	result, err := cache.Copy(ctx, sink, r.store, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
 	return sink, result, err
 }
@@ -262,10 +262,10 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 // putRoots writes the manifests and returns their generations by name.
 func (r *pushRun) putRoots(ctx context.Context, sink cache.Sink, result cache.Result) (map[string]string, error) {
 	generations := make(map[string]string)
-	if len(r.named) == 0 {
+	keeper, keeps := sink.(rootKeeper)
+	if !keeps { // its server decides what it keeps; the names are for the report
 		return generations, nil
 	}
-	keeper := sink.(rootKeeper) // copy has looked
 	for name, paths := range r.named {
 		size := closureOf(result, paths)
 		root, err := keeper.PutRoot(ctx, binarycache.Root{

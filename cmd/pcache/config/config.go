@@ -41,9 +41,10 @@ type Cache struct {
 	PublicKeys     []nix.PublicKey // that pulled paths must be signed with
 	SkipSignedBy   []nix.PublicKey // upstream keys: what they signed is not pushed
 	Compression    binarycache.Level
-	NetrcFile      string // with the login for the server
-	TokenFile      string // with a bearer token for the server
-	CAFile         string // with the authorities of the server's certificate
+	NetrcFile      string   // with the login for the server
+	TokenFile      string   // with a bearer token for the server
+	TokenCommand   []string // that prints such a token
+	CAFile         string   // with the authorities of the server's certificate
 	Listings       *bool
 	DebugInfo      *bool
 	Logs           *bool
@@ -106,6 +107,7 @@ type (
 		Compression    level       `toml:"compression"`
 		NetrcFile      filename    `toml:"netrc-file"`
 		TokenFile      filename    `toml:"token-file"`
+		TokenCommand   []string    `toml:"token-command"`
 		CAFile         filename    `toml:"ca-file"`
 		Listings       *bool       `toml:"listings"`
 		DebugInfo      *bool       `toml:"debug-info"`
@@ -118,7 +120,7 @@ var (
 	topKeys   = []string{"default", "cache"}
 	entryKeys = []string{
 		"address", "secret-key-file", "secret-key-files", "public-keys", "skip-signed-by", "compression",
-		"netrc-file", "token-file", "ca-file", "listings", "debug-info", "logs",
+		"netrc-file", "token-file", "token-command", "ca-file", "listings", "debug-info", "logs",
 	}
 )
 
@@ -180,12 +182,12 @@ func Parse(path string, data []byte, home string) (File, error) {
 		if !IsName(key) {
 			return File{}, fmt.Errorf("%s: cache name %q: want letters, digits, dots, dashes and underscores, at most 64, starting with a letter or digit", path, key)
 		}
-		if !strings.Contains(e.Address, "://") {
+		if !strings.Contains(e.Address, "://") && !strings.HasPrefix(e.Address, "attic:") {
 			return File{}, fmt.Errorf("%s: cache %s: its address %q is none: want file:///dir, s3://bucket or https://host", path, key, e.Address)
 		}
 		c := Cache{
 			Address: e.Address, Compression: e.Compression.Level,
-			NetrcFile: abs(e.NetrcFile), TokenFile: abs(e.TokenFile), CAFile: abs(e.CAFile),
+			NetrcFile: abs(e.NetrcFile), TokenFile: abs(e.TokenFile), TokenCommand: e.TokenCommand, CAFile: abs(e.CAFile),
 			Listings: e.Listings, DebugInfo: e.DebugInfo, Logs: e.Logs,
 		}
 		if e.SecretKeyFile.name != "" {

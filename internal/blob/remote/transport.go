@@ -32,6 +32,9 @@ type TransportOptions struct {
 	// Requests bounds the requests under way; 0: DefaultRequests.
 	Requests    int
 	Certificate *tls.Certificate // the client's; nil: none
+	// ExpectContinue is how long a request with "Expect: 100-continue" waits
+	// for the server's word before it sends its body; 0: not at all.
+	ExpectContinue time.Duration
 	// Dial connects; nil: as the network has it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -66,6 +69,7 @@ func NewTransport(o TransportOptions) *Transport {
 		},
 		MaxIdleConnsPerHost:    int(limiter.max),
 		IdleConnTimeout:        90 * time.Second,
+		ExpectContinueTimeout:  o.ExpectContinue,
 		MaxResponseHeaderBytes: 64 << 10,
 		WriteBufferSize:        32 << 10,
 		ReadBufferSize:         32 << 10,

@@ -27,6 +27,11 @@ in
   # small systems, for which a nightly `nix flake check` should not wait.
   legacyPackages = forEachSystem (pkgs: {
     tests = import ../tests { inherit pkgs; };
+    # What `make options` writes to tests/stand-in.
+    options = import ../tests/options {
+      inherit inputs;
+      inherit (own) inventory;
+    };
   });
 
   formatter = forEachSystem (pkgs: pkgs.nixfmt-tree);

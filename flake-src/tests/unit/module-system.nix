@@ -226,9 +226,10 @@ in
     y = 2;
   } ]).x;
 
-  # The system: open for NixOS's options, closed for our own.
+  # The system: open for NixOS's options (option-table.nix says which those are),
+  # closed for our own.
   acceptsOptionsOfNixos =
-    is (standIn.system { modules = [ { services.something.enable = true; } ]; }).config.services.something.enable
+    is (standIn.system { modules = [ { services.thermald.debug = true; } ]; }).config.services.thermald.debug
       true;
   refusesUnknownOptionsOfOurs = refused (standIn.system {
     modules = [ { pantherOS.base.nothing.enable = true; } ];
@@ -240,7 +241,7 @@ in
     } ]; } ];
   }).config.system.build.toplevel.drvPath;
   throwSomewhere = refused (standIn.system {
-    modules = [ { services.something.name = throw "no"; } ];
+    modules = [ { services.thermald.configFile = throw "no"; } ];
   }).config.system.build.toplevel.drvPath;
   unfreePackage = refused (standIn.system {
     modules = [ ({ pkgs, ... }: { environment.systemPackages = [ pkgs.nvidia-x11 ]; }) ];

@@ -15,7 +15,9 @@ in
     quickshell.package = lib.mkPackageOption pkgs "quickshell" { };
   };
 
-  config = lib.mkIf cfg.enable {
+  config = lib.mkMerge [
+    { standIn.tables = [ ./options.nix ]; }
+    (lib.mkIf cfg.enable {
     environment.systemPackages = [
       cfg.quickshell.package
       pkgs.cava
@@ -30,5 +32,6 @@ in
       wantedBy = [ "graphical-session.target" ];
       serviceConfig.ExecStart = "${lib.getExe pkgs.dms-shell} run --session";
     };
-  };
+  })
+  ];
 }

@@ -69,6 +69,7 @@ in
   };
 
   config = {
+    standIn.tables = [ ./options.nix ];
     # Each path by itself: what is declared here must not ask what is mounted.
     fileSystems = of [ "fileSystems" ];
     swapDevices = of [ "swapDevices" ];

@@ -10,7 +10,8 @@ let
   cfg = config.home-manager;
   evaluate =
     name: module:
-    (lib.evalModules {
+    let
+      home = lib.evalModules {
       modules = [
         ./home.nix
         module
@@ -33,7 +34,15 @@ let
         name
       ];
       open = loc: lib.elemAt loc 3 != "pantherOS";
-    }).config;
+    };
+    in
+    home.config
+    // {
+      # Checked with the system's, see standIn.tables.
+      definitions = lib.filter (node: lib.elemAt node.loc 3 != "_module") (
+        lib.filter (node: node.isDefined) home.undeclared ++ home.defined
+      );
+    };
 in
 {
   options.home-manager = {
@@ -59,6 +68,7 @@ in
   };
 
   config = {
+    standIn.tables = [ ./options.nix ];
     assertions = lib.concatLists (
       lib.mapAttrsToList (
         user: home:

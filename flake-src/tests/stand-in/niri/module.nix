@@ -18,6 +18,7 @@ in
   };
 
   config = lib.mkMerge [
+    { standIn.tables = [ ./options.nix ]; }
     (lib.mkIf config.niri-flake.cache.enable {
       nix.settings.substituters = [ "https://niri.cachix.org" ];
     })

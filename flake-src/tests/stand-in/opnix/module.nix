@@ -35,7 +35,9 @@ in
     secretPaths = optional (types.attrsOf types.str) { };
   };
 
-  config = lib.mkIf cfg.enable {
+  config = lib.mkMerge [
+    { standIn.tables = [ ./options.nix ]; }
+    (lib.mkIf cfg.enable {
     assertions = [
       {
         assertion = wrong == [ ];
@@ -54,5 +56,6 @@ in
         pkgs.writeText "opnix-config.json" (builtins.toJSON cfg.secrets)
       }";
     };
-  };
+  })
+  ];
 }

@@ -11,6 +11,7 @@ let
     ./generators.nix
     ./filesystem.nix
     ./options.nix
+    ./option-table.nix
     ./properties.nix
     ./types.nix
     ./modules.nix

@@ -243,6 +243,8 @@ let
       declared = true;
       inherit loc option type;
       value = builtins.addErrorContext "while evaluating the option `${lib.showOption loc}':" value;
+      merged = merged.value;
+      given = defs != [ ];
     };
 
   toConfig =
@@ -274,6 +276,17 @@ let
       concatMap undeclaredIn (builtins.attrValues node.children)
     else
       lib.optional (!node.declared) node;
+
+  # Options with a definition besides their default, by what was defined.
+  definedIn =
+    node:
+    if !node.isOption then
+      concatMap definedIn (builtins.attrValues node.children)
+    else
+      lib.optional (node.declared && node.given && node.isDefined && node.highestPrio < 1500) {
+        inherit (node) loc;
+        value = node.merged;
+      };
 
   internalModule = {
     _file = "<the evaluator>";
@@ -347,6 +360,7 @@ in
           config
           options
           undeclared
+          defined
           extendModules
           ;
       }
@@ -386,6 +400,7 @@ in
       config = toConfig tree;
       # Every definition that was accepted without a declaration.
       undeclared = undeclaredIn tree;
+      defined = definedIn tree;
       extendModules =
         {
           modules ? [ ],
@@ -400,7 +415,12 @@ in
         );
     in
     {
-      inherit options undeclared extendModules;
+      inherit
+        options
+        undeclared
+        defined
+        extendModules
+        ;
       config = if tree.refused == [ ] then removeAttrs config [ "_module" ] else throw refusal;
       inherit (config) _module;
     };

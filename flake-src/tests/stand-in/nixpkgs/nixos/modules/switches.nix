@@ -10,7 +10,9 @@ let
   rows = lib.mapAttrsToList (option: row: row // { path = lib.splitString "." option; }) (
     import ../switches.nix
   );
-  first = row: (lib.getAttrFromPath row.path config).package;
+  # Not every service lets one choose its package or its port.
+  has = row: option: lib.declaredIn [ ../options.nix ] (row.path ++ [ option ]);
+  first = row: (lib.getAttrFromPath row.path config).package or pkgs.${lib.head row.packages};
 in
 {
   options = lib.foldl lib.recursiveUpdate { } (
@@ -21,12 +23,14 @@ in
           enable = lib.mkEnableOption (lib.showOption row.path) // {
             default = row.default or false;
           };
+        }
+        // lib.optionalAttrs (has row "package") {
           package = lib.mkOption {
             type = lib.types.package;
             default = pkgs.${lib.head row.packages};
           };
         }
-        // lib.optionalAttrs (row ? port) {
+        // lib.optionalAttrs (row ? port && has row "port") {
           port = lib.mkOption {
             type = lib.types.port;
             default = row.port;
@@ -55,7 +59,7 @@ in
           serviceConfig.ExecStart = lib.mkDefault "${first row}/bin/${program}";
         }) (row.units or { });
         networking.firewall = lib.mkIf (cfg.openFirewall or false) {
-          "allowed${row.protocol or "TCP"}Ports" = [ cfg.port ];
+          "allowed${row.protocol or "TCP"}Ports" = [ cfg.port or row.port ];
         };
       }
     ) rows

@@ -6,6 +6,8 @@
   lib,
   pkgs,
   extendModules,
+  undeclared,
+  defined,
   ...
 }:
 let
@@ -71,10 +73,30 @@ let
     ) specialisations}
   '';
 
-  failed = map (a: a.message) (lib.filter (a: !a.assertion) config.assertions);
+  # What is set, against the names and types of the real options. What is built
+  # of it, the toplevel too, is not: it asks this first.
+  ours =
+    node:
+    lib.elem (lib.head node.loc) [
+      "_module"
+      "pantherOS"
+      "standIn"
+    ]
+    || lib.hasPrefix "system.build" (lib.showOption node.loc);
+  homes = lib.concatMap (home: home.definitions) (lib.attrValues (config.home-manager.users or { }));
+  unfit = lib.unfit config.standIn.tables (
+    lib.filter (node: !ours node) (lib.filter (node: node.isDefined) undeclared ++ defined) ++ homes
+  );
+
+  failed = map (a: a.message) (lib.filter (a: !a.assertion) config.assertions) ++ unfit;
 in
 {
   options = {
+    # Tables of the options that NixOS and the other inputs really have.
+    standIn.tables = mkOption {
+      type = types.listOf types.path;
+      default = [ ];
+    };
     specialisation = mkOption {
       type = types.attrsOf (
         types.submodule {
@@ -126,6 +148,10 @@ in
     };
   };
 
+  config.standIn.tables = lib.mkBefore [
+    ../options.nix
+    ../options-25.05.nix
+  ];
   config.system = {
     build.toplevel =
       if failed != [ ] then

@@ -1,0 +1,341 @@
+//go:build real
+
+// The flake on real inputs: `make test-real`, see docs/flake-tests.md. Without
+// the tag these tests do not exist; with it they run or fail.
+
+package flake_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gitlab.com/pantheros/pantheros/pipeline/inventory"
+)
+
+// real is the flake with real inputs.
+type real struct {
+	dir       string // a copy of flake-src
+	store     string // a chroot store, kept between runs
+	overrides []string
+	inputs    []string
+}
+
+// openReal copies the flake and reads the environment: PANTHEROS_<INPUT> names
+// an input's tree (a folder, a Git repository or what Nix calls a flake
+// reference), PANTHEROS_OVERRIDES those of inputs' inputs, as
+// "opnix/flake-utils=REF …". With none of them the inputs are flake.lock's.
+func openReal(t *testing.T) *real {
+	root := moduleRoot(t)
+	inv, err := inventory.Load(filepath.Join(root, "flake-src/hosts.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &real{dir: filepath.Join(t.TempDir(), "flake-src"), inputs: []string{"nixpkgs"}}
+	for _, f := range inv.Features {
+		r.inputs = append(r.inputs, f.Name)
+	}
+	if err := os.CopyFS(r.dir, os.DirFS(filepath.Join(root, "flake-src"))); err != nil {
+		t.Fatal(err)
+	}
+	if r.store = os.Getenv("PANTHEROS_REAL_STORE"); r.store == "" {
+		r.store = filepath.Join(root, ".panther/real")
+	}
+	for _, input := range r.inputs {
+		variable := "PANTHEROS_" + strings.ToUpper(strings.ReplaceAll(input, "-", "_"))
+		if ref := os.Getenv(variable); ref != "" {
+			r.overrides = append(r.overrides, "--override-input", input, reference(t, ref))
+		}
+	}
+	for _, o := range strings.Fields(os.Getenv("PANTHEROS_OVERRIDES")) {
+		input, ref, ok := strings.Cut(o, "=")
+		if !ok {
+			t.Fatalf("PANTHEROS_OVERRIDES: %q is not INPUT=REFERENCE", o)
+		}
+		r.overrides = append(r.overrides, "--override-input", input, reference(t, ref))
+	}
+	if len(r.overrides) > 0 {
+		// What it locks for an input's inputs may not fit the trees given.
+		if err := os.Remove(filepath.Join(r.dir, "flake.lock")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// reference is what Nix takes for a tree: a Git repository by its commit, for
+// with path: all of it would be copied again on every run.
+func reference(t *testing.T, ref string) string {
+	if !filepath.IsAbs(ref) {
+		return ref
+	}
+	out, err := exec.Command("git", "-C", ref, "rev-parse", "--show-toplevel", "HEAD").Output()
+	if err != nil {
+		return "path:" + ref
+	}
+	top, rev, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	if top != ref {
+		return "path:" + ref
+	}
+	return fmt.Sprintf("git+file://%s?rev=%s&shallow=1", ref, rev)
+}
+
+// usage is what a command took.
+type usage struct {
+	wall, cpu time.Duration
+	mebibytes int64
+}
+
+// run runs a command of the Nix in bin and returns its output and what it said.
+func (r *real) run(t *testing.T, bin string, args ...string) (stdout, stderr string, used usage) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+	home := filepath.Join(r.store, "home")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, args[0]), append([]string{"--store", r.store}, args[1:]...)...)
+	cmd.Env = append(os.Environ(), "HOME="+home, "PATH="+bin+":"+os.Getenv("PATH"),
+		"NIX_CONFIG=experimental-features = nix-command flakes\nwarn-dirty = false\nbuild-users-group =\n")
+	var out, err bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &err
+	start := time.Now()
+	if failed := cmd.Run(); failed != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args[:2], " "), failed, err.String())
+	}
+	used.wall = time.Since(start)
+	used.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if rusage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		used.mebibytes = rusage.Maxrss / 1024
+	}
+	return out.String(), err.String(), used
+}
+
+// eval evaluates an attribute of the flake into v.
+func (r *real) eval(t *testing.T, bin, attribute string, v any) (stderr string, used usage) {
+	t.Helper()
+	stdout, stderr, used := r.run(t, bin, append([]string{"nix", "eval", "--json", "--no-write-lock-file",
+		"path:" + r.dir + "#" + attribute}, r.overrides...)...)
+	if err := json.Unmarshal([]byte(stdout), v); err != nil {
+		t.Fatalf("%s: %v", attribute, err)
+	}
+	return stderr, used
+}
+
+// evaluators are the folders of the Nix versions to evaluate with:
+// PANTHEROS_NIX_BINS, separated by colons, or the one of all tests.
+func evaluators(t *testing.T) []string {
+	if list := os.Getenv("PANTHEROS_NIX_BINS"); list != "" {
+		return filepath.SplitList(list)
+	}
+	return []string{nixBin(t)}
+}
+
+// TestRealHosts evaluates each host's toplevel with each evaluator: nothing is
+// wrong with it, nothing warns, and the evaluators agree. It prints what that
+// took, for docs/flake-tests.md.
+func TestRealHosts(t *testing.T) {
+	r := openReal(t)
+	var hosts []string
+	entries, err := os.ReadDir(filepath.Join(r.dir, "hosts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		hosts = append(hosts, e.Name())
+	}
+	toplevels := map[string]string{}
+	var figures strings.Builder
+	fmt.Fprintf(&figures, "| host | Nix | wall, s | CPU, s | peak memory, MiB | derivations |\n|---|---|---|---|---|---|\n")
+	for _, bin := range evaluators(t) {
+		version, _, _ := r.run(t, bin, "nix", "--version")
+		version = version[strings.LastIndex(strings.TrimSpace(version), " ")+1:]
+		version = strings.TrimSpace(version)
+		for _, host := range hosts {
+			t.Run(version+"/"+host, func(t *testing.T) {
+				var validation struct {
+					Toplevel string
+					Problems []struct{ Check, Message string }
+				}
+				stderr, used := r.eval(t, bin, "lib.validation."+host, &validation)
+				for _, p := range validation.Problems {
+					t.Errorf("%s: %s", p.Check, p.Message)
+				}
+				for line := range strings.Lines(stderr) {
+					if strings.Contains(line, "evaluation warning:") || strings.Contains(line, "trace: warning:") {
+						t.Errorf("warning: %s", strings.TrimSpace(line))
+					}
+				}
+				if before, ok := toplevels[host]; ok && before != validation.Toplevel {
+					t.Errorf("%s here, %s by the evaluator before", validation.Toplevel, before)
+				}
+				toplevels[host] = validation.Toplevel
+				closure, _, _ := r.run(t, bin, "nix-store", "-qR", validation.Toplevel)
+				derivations := 0
+				for path := range strings.Lines(closure) {
+					if strings.HasSuffix(strings.TrimSpace(path), ".drv") {
+						derivations++
+					}
+				}
+				if derivations < 1000 {
+					t.Errorf("%s needs %d derivations: that is no real system", validation.Toplevel, derivations)
+				}
+				fmt.Fprintf(&figures, "| %s | %s | %.0f | %.1f | %d | %d |\n", host, version,
+					used.wall.Seconds(), used.cpu.Seconds(), used.mebibytes, derivations)
+			})
+		}
+	}
+	fmt.Println(figures.String())
+}
+
+// TestRealVMs evaluates the VM tests to their derivations. Running them takes a
+// machine with KVM and the packages.
+func TestRealVMs(t *testing.T) {
+	r := openReal(t)
+	var names []string
+	suites, err := fs.Glob(os.DirFS(r.dir), "tests/vm/*.nix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range suites {
+		if name := strings.TrimSuffix(filepath.Base(s), ".nix"); name != "default" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		t.Fatal("no VM tests")
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			var drv string
+			r.eval(t, nixBin(t), "legacyPackages.x86_64-linux.vmTests."+name+".drvPath", &drv)
+			t.Log(drv)
+		})
+	}
+}
+
+// TestRealOptions compares the stand-ins' tables of options with what the real
+// inputs declare; -update writes them.
+func TestRealOptions(t *testing.T) {
+	r := openReal(t)
+	var tables map[string]map[string]any
+	r.eval(t, nixBin(t), "legacyPackages.x86_64-linux.options", &tables)
+	release, ok := tables["release"]["nixpkgs"].(string)
+	if !ok {
+		t.Fatal("the flake does not say which release nixpkgs is")
+	}
+	delete(tables, "release")
+	for input, options := range tables {
+		file := filepath.Join(moduleRoot(t), "flake-src/tests/stand-in", input, "options.json")
+		if input == "nixpkgs" {
+			file = filepath.Join(filepath.Dir(file), "nixos/options.json")
+		}
+		got := encodeOptions(t, release, options)
+		if *update {
+			if err := os.WriteFile(file, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
+			t.Errorf("%s is not what the real input declares; `make options` writes it (-committed +real):\n%s", file, diff)
+		}
+	}
+}
+
+// encodeOptions writes a table: each type once, options with their type's
+// number, a line for each type and for each set of options of the third level.
+func encodeOptions(t *testing.T, release string, options map[string]any) []byte {
+	var types []string
+	numbers := map[string]int{}
+	var intern func(any) int
+	var set func(map[string]any) map[string]any
+	set = func(options map[string]any) map[string]any {
+		out := map[string]any{}
+		for _, name := range slices.Sorted(maps.Keys(options)) {
+			node := options[name]
+			if inner, ok := node.(map[string]any); ok {
+				out[name] = set(inner)
+			} else {
+				out[name] = intern(node)
+			}
+		}
+		return out
+	}
+	intern = func(typ any) int {
+		if list, ok := typ.([]any); ok {
+			coded := []any{list[0]}
+			for _, part := range list[1:] {
+				switch part := part.(type) {
+				case map[string]any:
+					coded = append(coded, set(part))
+				default:
+					if list[0] == "enum" || list[0] == "separatedString" || list[0] == "strMatching" {
+						coded = append(coded, part)
+					} else {
+						coded = append(coded, intern(part))
+					}
+				}
+			}
+			typ = coded
+		}
+		line := compact(t, typ)
+		n, ok := numbers[line]
+		if !ok {
+			n = len(types)
+			numbers[line] = n
+			types = append(types, line)
+		}
+		return n
+	}
+	coded := set(options)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "{\"release\":%q,\"options\":", release)
+	writeSet(t, &b, coded, 2)
+	b.WriteString(",\"types\":[\n" + strings.Join(types, ",\n") + "\n]}\n")
+	return b.Bytes()
+}
+
+func writeSet(t *testing.T, b *bytes.Buffer, set map[string]any, levels int) {
+	b.WriteString("{\n")
+	for i, name := range slices.Sorted(maps.Keys(set)) {
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		b.WriteString(compact(t, name) + ":")
+		if inner, ok := set[name].(map[string]any); ok && levels > 1 {
+			writeSet(t, b, inner, levels-1)
+		} else {
+			b.WriteString(compact(t, set[name]))
+		}
+	}
+	b.WriteString("\n}")
+}
+
+func compact(t *testing.T, v any) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -3,6 +3,7 @@
 #
 #   ARGS       arguments of panther build-all: make build-all ARGS='--inputs offline'
 #   TESTFLAGS  arguments of go test: make test TESTFLAGS='-run TestPush -v'
+#   BENCHFLAGS arguments of tools/bench: make bench BENCHFLAGS='--cases push-*'
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -15,6 +16,7 @@ TEST_TIMEOUT := 20m
 
 ARGS :=
 TESTFLAGS :=
+BENCHFLAGS :=
 
 .PHONY: help
 help: ## list the targets
@@ -32,7 +34,7 @@ test: ## run the tests
 
 .PHONY: check
 check: build lint-tool ## format, vet, lint, module file and generated files
-	@unformatted=$$(gofmt -l cmd internal pipeline) && \
+	@unformatted=$$(gofmt -l cmd internal pipeline tools) && \
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):" >&2; echo "$$unformatted" >&2; exit 1; fi
 	go vet ./...
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" golangci-lint run ./...
@@ -40,8 +42,18 @@ check: build lint-tool ## format, vet, lint, module file and generated files
 	$(BIN)/panther generate --check
 
 .PHONY: bench
-bench: ## run the benchmarks
-	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && PANTHEROS_NIX_BIN=$$nix go test -run '^$$' -bench . ./...
+bench: build ## measure pcache against its peers (BENCHFLAGS=--quick: five minutes)
+	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && s3=$$(tools/s3/prepare $(BIN)) && go build -o $(BIN)/bench ./tools/bench && \
+	exec $(BIN)/bench --work $(STATE)/bench --pcache $(BIN)/pcache --nix "$$versions" --s3 "$$s3" $(BENCHFLAGS)
+
+.PHONY: bench-doc
+bench-doc: ## the same, and write the result to docs/benchmarks.md
+	@$(MAKE) --no-print-directory bench BENCHFLAGS="--markdown docs/benchmarks.md $(BENCHFLAGS)"
+
+.PHONY: microbench
+microbench: ## run the packages' own benchmarks
+	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 go test -run '^$$' -bench . ./...
 
 .PHONY: build
 build: ## build panther and pcache into .panther/bin

@@ -45,6 +45,7 @@ var layers = []struct {
 	{"internal/binarycache/gc", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/audit", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/nixtest", nil, nil},
+	{"internal/badnet", nil, nil},
 	{"internal/s3test", []string{"internal/nixtest"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
 
 	// Commands may use everything on their own side. pcache prints a section
@@ -52,6 +53,7 @@ var layers = []struct {
 	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
 	{"cmd/pcache/config", []string{"internal/nix", "internal/binarycache", "internal/blob/remote"}, []string{"github.com/pelletier/go-toml/v2"}},
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
+	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},
 	{"cmd/panther", []string{"pipeline", "pipeline/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
 	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},
 }

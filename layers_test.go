@@ -44,13 +44,18 @@ var layers = []struct {
 	{"internal/binarycache/catalog", []string{"internal/nix", "internal/blob", "internal/binarycache"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/gc", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/audit", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
+	{"internal/token", nil, nil},
+	{"internal/mirror", []string{"internal/nix", "internal/binarycache"}, []string{"golang.org/x/sys"}},
+	{"internal/substituter", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/mirror"}, []string{"github.com/prometheus/client_golang"}},
+	{"internal/intake", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/binarycache", "internal/substituter"}, nil},
+	{"internal/webserver", []string{"internal/token"}, nil},
 	{"internal/nixtest", nil, nil},
 	{"internal/badnet", nil, nil},
 	{"internal/s3test", []string{"internal/nixtest"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync"}},
 
 	// Commands may use everything on their own side. pcache prints a section
 	// of the report, so it knows the report's types.
-	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
+	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
 	{"cmd/pcache/config", []string{"internal/nix", "internal/binarycache", "internal/blob/remote"}, []string{"github.com/pelletier/go-toml/v2"}},
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
 	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},

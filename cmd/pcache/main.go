@@ -123,7 +123,8 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v (see %s --help)", err, cmd.CommandPath())
 	})
-	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(), newKeygen(), newPubkey())
+	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(),
+		newServe(), newToken(), newKeygen(), newPubkey())
 	return root
 }
 

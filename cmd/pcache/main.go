@@ -124,7 +124,7 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 		return usagef("%v (see %s --help)", err, cmd.CommandPath())
 	})
 	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(),
-		newServe(), newToken(), newKeygen(), newPubkey())
+		newServe(), newWarm(), newToken(), newKeygen(), newPubkey())
 	return root
 }
 

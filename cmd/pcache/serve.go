@@ -200,7 +200,7 @@ func (s *cacheServer) open(args []string) error {
 		if addr.reader == nil {
 			return usagef("cache %s is none that could be served: name the address that Nix reads it at", addr.name)
 		}
-		u := substituter.Upstream{Name: addr.name, Reader: addr.reader, Keys: keys}
+		u := substituter.Upstream{Name: addr.name, Reader: addr.reader, Store: addr.store, Keys: keys}
 		if keys == nil {
 			u.Keys = addr.config.PublicKeys
 		}
@@ -259,8 +259,8 @@ func (s *cacheServer) openMirror(upstreams []substituter.Upstream) error {
 	}
 	m, err := mirror.Open(root, mirror.Options{StoreDir: s.o.storeDir, Max: int64(s.o.localSize)})
 	if err != nil {
-		if errors.Is(err, mirror.ErrInUse) {
-			return &binarycache.RefusedError{Cache: root, Reason: err.Error() + ": give each its own --local"}
+		if errors.Is(err, mirror.ErrInUse) || errors.Is(err, mirror.ErrNotMirror) {
+			return &binarycache.RefusedError{Cache: root, Reason: err.Error() + "; name another --local"}
 		}
 		return err
 	}

@@ -136,3 +136,43 @@ func NewestRoot(ctx context.Context, s blob.Store, cacheName, storeDir, name str
 	}
 	return r, nil
 }
+
+// newestKey is where a server answers with the newest manifest of a name: who
+// reads a cache through a server cannot list.
+func newestKey(name string) string { return rootsPrefix + name + "/newest" }
+
+// FindRoot returns a generation of a name, the newest if generation is empty.
+// store is nil for a cache that cannot be listed: then a server must answer
+// for it, as pcache serve does.
+func FindRoot(ctx context.Context, r blob.Reader, store blob.Store, cacheName, storeDir, name, generation string) (Root, error) {
+	if generation == "" && store != nil {
+		return NewestRoot(ctx, store, cacheName, storeDir, name)
+	}
+	if err := CheckRootName(name); err != nil {
+		return Root{}, err
+	}
+	key := newestKey(name)
+	if generation != "" {
+		if err := CheckRootName(generation); err != nil {
+			return Root{}, fmt.Errorf("generation: %v", err)
+		}
+		key = rootsPrefix + name + "/" + generation + ".json"
+	}
+	data, err := blob.ReadAll(ctx, r, key, rootLimit)
+	switch {
+	case errors.Is(err, blob.ErrNotExist) && generation != "":
+		return Root{}, &RefusedError{Cache: cacheName, Reason: fmt.Sprintf("root %q has no generation %s", name, generation)}
+	case errors.Is(err, blob.ErrNotExist):
+		return Root{}, &RefusedError{Cache: cacheName, Reason: fmt.Sprintf("it has no root %q, or is a web server that cannot list its roots (pcache serve can)", name)}
+	case err != nil:
+		return Root{}, fmt.Errorf("read root %s of cache %s: %w", name, cacheName, err)
+	}
+	root, err := ParseRoot(storeDir, data)
+	if err == nil && root.Name != name {
+		err = fmt.Errorf("it is of %s", root.Name)
+	}
+	if err != nil {
+		return root, &RefusedError{Cache: cacheName, Reason: key + ": " + err.Error()}
+	}
+	return root, nil
+}

@@ -5,9 +5,12 @@ package mirror
 import (
 	"errors"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+const patience = 2 * time.Second
 
 // lock takes the lock of a directory, which the process's end gives back.
 func lock(file string) (*os.File, error) {
@@ -15,7 +18,13 @@ func lock(file string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	// Who only makes room has it for a moment.
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			break
+		}
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = ErrInUse
 	}

@@ -66,8 +66,21 @@ const (
 	noteUse = 10 * time.Minute
 )
 
-// ErrInUse is wrapped when another process has the directory open.
-var ErrInUse = errors.New("another server keeps its paths there")
+// Errors of Open, wrapped.
+var (
+	ErrInUse     = errors.New("another pcache keeps its paths there")
+	ErrNotMirror = errors.New("it is a cache that is not for fetched paths alone: what is in it would be deleted to make room")
+)
+
+// markFile tells a mirror, from which paths may be deleted since others have
+// them, from a cache that may be the only one to have its own.
+const markFile = ".mirror"
+
+// Is says whether a directory is a mirror.
+func Is(root string) bool {
+	_, err := os.Stat(filepath.Join(root, markFile))
+	return err == nil
+}
 
 // Open makes the directory if there is none, removes what an earlier process
 // left unfinished, and looks at what is kept.
@@ -78,6 +91,9 @@ func Open(root string, o Options) (*Mirror, error) {
 	}
 	if o.StoreDir == "" {
 		o.StoreDir = nix.DefaultStoreDir
+	}
+	if _, err := os.Stat(abs + "/nix-cache-info"); err == nil && !Is(abs) {
+		return nil, fmt.Errorf("local directory %s: %w", abs, ErrNotMirror)
 	}
 	for _, dir := range []string{abs, abs + "/" + narDir, abs + "/" + incomingDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -91,6 +107,10 @@ func Open(root string, o Options) (*Mirror, error) {
 	if err := m.clean(); err != nil {
 		m.lock.Close()
 		return nil, err
+	}
+	if err := os.WriteFile(abs+"/"+markFile, []byte("Paths here come from other caches, and are deleted to make room.\n"), 0o644); err != nil {
+		m.lock.Close()
+		return nil, fmt.Errorf("write to the local directory: %w", err)
 	}
 	if err := m.writeInfo(); err != nil {
 		m.lock.Close()
@@ -296,6 +316,26 @@ func (m *Mirror) remove(o *object) {
 	}
 	os.Remove(m.root + "/" + o.key)
 	m.forget(o)
+}
+
+// MakeRoom evicts until need bytes more can be kept, but none of the paths of a
+// closure, and says whether they can.
+func (m *Mirror) MakeRoom(need int64, closure []nix.StorePath) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refreshPins()
+	var held []*object
+	for _, p := range closure {
+		if o, ok := m.infos[p.HashPart()]; ok && !o.pinned {
+			o.pinned = true
+			held = append(held, o)
+		}
+	}
+	ok := m.room(need)
+	for _, o := range held {
+		o.pinned = false
+	}
+	return ok
 }
 
 // room evicts until need bytes more can be kept, and says whether they can.

@@ -2,6 +2,7 @@ package substituter
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ const (
 	KindInfo    Kind = "info"    // nix-cache-info, public-keys
 	KindNARInfo Kind = "narinfo" // <hash part>.narinfo
 	KindNAR     Kind = "nar"     // nar/…
+	KindRoot    Kind = "root"    // roots/<name>/newest, roots/<name>/<generation>.json
 	KindOther   Kind = "other"   // .ls, log/, realisations/, build-trace-v2/, debuginfo/
 	KindNone    Kind = ""        // nothing that a binary cache has
 )
@@ -64,6 +66,8 @@ func Classify(key string) Kind {
 		}
 	case first == "build-trace-v2":
 		return KindOther
+	case first == "roots" && strings.Count(rest, "/") == 1:
+		return KindRoot
 	}
 	return KindNone
 }
@@ -84,6 +88,8 @@ func (c *Cache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.serveNAR(w, r, key)
 	case KindInfo:
 		c.serveInfo(w, r, key)
+	case KindRoot:
+		c.serveRoot(w, r, key)
 	case KindOther:
 		c.serveOther(w, r, key)
 	default:
@@ -201,6 +207,46 @@ func (c *Cache) publicKeys(ctx context.Context) ([]nix.PublicKey, error) {
 		}
 	}
 	return all, nil
+}
+
+// serveRoot answers with a root's manifest, the newest or that of a generation,
+// of the first cache that has the root. Who reads a cache through a server
+// cannot list it.
+func (c *Cache) serveRoot(w http.ResponseWriter, r *http.Request, key string) {
+	parts := strings.Split(key, "/")
+	name, generation := parts[1], ""
+	if parts[2] != "newest" {
+		generation = strings.TrimSuffix(parts[2], ".json")
+	}
+	if binarycache.CheckRootName(name) != nil || generation != "" && binarycache.CheckRootName(generation) != nil {
+		Fail(w, http.StatusNotFound, "not the name of a root and a generation")
+		return
+	}
+	var failure error = blob.ErrNotExist
+	for _, u := range c.upstreams {
+		var root binarycache.Root
+		err := u.call(r.Context(), func(ctx context.Context) (err error) {
+			root, err = binarycache.FindRoot(ctx, u.Reader, u.Store, u.Name, c.o.StoreDir, name, generation)
+			var refused *binarycache.RefusedError
+			if errors.As(err, &refused) {
+				return fmt.Errorf("%v: %w", err, blob.ErrNotExist)
+			}
+			return err
+		})
+		switch {
+		case err == nil:
+			data, err := json.MarshalIndent(root, "", "  ")
+			if err != nil {
+				c.fail(w, r, err)
+				return
+			}
+			small(w, r, typeJSON, append(data, '\n'))
+			return
+		case !errors.Is(err, blob.ErrNotExist):
+			failure = err
+		}
+	}
+	c.fail(w, r, failure)
 }
 
 // maxOther bounds listings, logs and the like, which are passed on.

@@ -19,6 +19,7 @@ import (
 type Upstream struct {
 	Name   string // for messages and metrics, without credentials
 	Reader blob.Reader
+	Store  blob.Store // the same, to list its roots; nil if it cannot be listed
 	// Dir is the cache's directory if it is on this machine: its files are
 	// served from there, and nothing of it is kept elsewhere.
 	Dir string

@@ -22,6 +22,8 @@
     dataDisks.data = {
       device = "/dev/sda";
       mountPoint = "/data";
+      # What is read often comes from the SSD.
+      cache.size = "200G";
     };
   };
 

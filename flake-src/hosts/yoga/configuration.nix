@@ -27,6 +27,7 @@
           autoRotate = true;
           tabletMode = true;
           touch = true;
+          notes = true;
         };
       };
     };

@@ -1,8 +1,10 @@
-# Partitions, encryption and file systems, from a few facts about the disks.
-# disko makes them when the machine is installed, and tells NixOS to mount them.
+# Partitions, encryption and file systems, from a few facts about the disks, and
+# the SSD as a cache of a hard disk. disko makes them when the machine is
+# installed, and tells NixOS to mount them.
 {
   config,
   lib,
+  pkgs,
   features,
   host,
   ...
@@ -26,6 +28,26 @@ let
     inherit mountpoint;
     mountOptions = mountOptions ++ lib.optional (kind == "btrfs") "compress=zstd";
   };
+
+  cached = lib.filterAttrs (_: disk: disk.cache != null) cfg.dataDisks;
+  # A file system's label has 16 characters at most; the mount is by label, since
+  # the number of a bcache device may change.
+  label = name: builtins.substring 0 16 name;
+  partLabel = disk: partition: "/dev/disk/by-partlabel/disk-${disk}-${partition}";
+  # disko knows no bcache: once both partitions are there, this joins them.
+  makeCached = name: disk: ''
+    if ! ${pkgs.bcache-tools}/bin/bcache-super-show ${partLabel name "data"} >/dev/null 2>&1; then
+      modprobe bcache
+      ${pkgs.bcache-tools}/bin/make-bcache ${lib.optionalString (disk.cache.mode == "writeback") "--writeback"} \
+        --bdev ${partLabel name "data"} --cdev ${partLabel "system" "cache-${name}"}
+      udevadm settle
+      device=$(readlink -f ${partLabel name "data"})
+      bcache=/dev/$(basename "$(readlink -f "/sys/class/block/''${device##*/}/bcache/dev")")
+      ${
+        if disk.format == "btrfs" then "${pkgs.btrfs-progs}/bin/mkfs.btrfs" else "${pkgs.e2fsprogs}/bin/mkfs.ext4"
+      } -L ${label name} "$bcache"
+    fi
+  '';
 
   # One subvolume for each part with a life of its own: a snapshot of / or of
   # /home holds neither the store, nor logs, nor the swap file.
@@ -140,6 +162,31 @@ in
               default = "ext4";
               description = "Its file system.";
             };
+            cache = mkOption {
+              type = types.nullOr (
+                types.submodule {
+                  options = {
+                    size = mkOption {
+                      type = types.strMatching "[0-9]+[MGT]";
+                      description = "How much of the system disk it takes.";
+                    };
+                    mode = mkOption {
+                      type = types.enum [
+                        "writethrough"
+                        "writeback"
+                      ];
+                      default = "writethrough";
+                      description = "Whether a write is done when the slow disk has it, or as soon as the cache does: faster, and lost with the SSD.";
+                    };
+                  };
+                }
+              );
+              default = null;
+              example = {
+                size = "200G";
+              };
+              description = "A cache on the system disk, an SSD, for this slower disk (bcache); null for none.";
+            };
           };
         }
       );
@@ -147,6 +194,22 @@ in
   };
 
   config = lib.mkMerge [
+    (lib.mkIf (cfg.enable && cached != { }) {
+      # The devices come together in udev, where NixOS puts its rules.
+      boot.bcache.enable = true;
+      boot.initrd.availableKernelModules = [ "bcache" ];
+      fileSystems = lib.mapAttrs' (
+        name: disk:
+        lib.nameValuePair disk.mountPoint {
+          device = "/dev/disk/by-label/${label name}";
+          fsType = disk.format;
+          options =
+            (fileSystem disk.format disk.mountPoint).mountOptions
+            # The machine starts without it, too.
+            ++ [ "nofail" ];
+        }
+      ) cached;
+    })
     (lib.mkIf cfg.enable {
       assertions = [
         {
@@ -168,9 +231,17 @@ in
         {
           system = {
             device = cfg.systemDisk;
+            postCreateHook = lib.mkIf (cached != { }) (
+              lib.concatStrings (lib.mapAttrsToList makeCached cached)
+            );
             content = {
               type = "gpt";
-              partitions = partitions.${firmware} // {
+              partitions =
+                partitions.${firmware}
+                // lib.mapAttrs' (
+                  name: disk: lib.nameValuePair "cache-${name}" { inherit (disk.cache) size; }
+                ) cached
+                // {
                 system = {
                   size = "100%";
                   content =
@@ -195,7 +266,7 @@ in
             type = "gpt";
             partitions.data = {
               size = "100%";
-              content = fileSystem disk.format disk.mountPoint;
+              content = if disk.cache == null then fileSystem disk.format disk.mountPoint else null;
             };
           };
         }) cfg.dataDisks

@@ -1,5 +1,11 @@
-# Swap: compressed in memory first, a file on disk after it.
-{ config, lib, ... }:
+# Memory and swap: pages, channels and errors of the modules; swap compressed in
+# memory first, a file on disk after it.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   cfg = config.pantherOS.base.swap-memory;
@@ -40,7 +46,55 @@ in
     };
   };
 
+  options.pantherOS.base.swap-memory = {
+    hugePages = mkOption {
+      type = types.enum [
+        "always"
+        "madvise"
+      ];
+      default = "madvise";
+      description = "Whether programs get pages of 2 MiB without asking: fewer misses in large heaps, some memory lost in small ones.";
+    };
+
+    channels = mkOption {
+      type = types.nullOr types.ints.positive;
+      default = null;
+      example = 2;
+      description = "How many channels the memory has. The firmware interleaves them by itself where each has a module; a unit fails, and so is seen, where fewer are in use.";
+    };
+
+    errorLog = lib.mkEnableOption "the record of memory errors that the hardware reports (rasdaemon; `ras-mc-ctl --summary`)";
+  };
+
   config = lib.mkIf cfg.enable {
+    boot.kernelParams = [ "transparent_hugepage=${cfg.hugePages}" ];
+
+    hardware.rasdaemon.enable = lib.mkIf cfg.errorLog true;
+
+    systemd.services.memory-channels = lib.mkIf (cfg.channels != null) {
+      description = "Check that all memory channels are in use";
+      wantedBy = [ "multi-user.target" ];
+      path = [
+        pkgs.dmidecode
+        pkgs.gawk
+      ];
+      # SMBIOS lists slots and soldered chips alike; "Size: No Module Installed"
+      # is an empty one.
+      script = ''
+        used=$(dmidecode --type 17 | awk '$1 == "Size:" && $2 != "No" { n++ } END { print n + 0 }')
+        if [ "$used" -lt ${toString cfg.channels} ]; then
+          echo "$used of ${toString cfg.channels} memory channels are in use, see dmidecode --type 17" >&2
+          exit 1
+        fi
+      '';
+      serviceConfig = {
+        Type = "oneshot";
+        ProtectSystem = "strict";
+        ProtectHome = true;
+        PrivateNetwork = true;
+      };
+    };
+
     swapDevices = lib.mkIf (cfg.file.size != null) [
       {
         device = cfg.file.path;

@@ -1,5 +1,10 @@
 # Screens: resolution, refresh rate, scale, where they are, colours.
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   inherit (lib) mkOption types;
   cfg = config.pantherOS.hardware.display;
@@ -81,6 +86,13 @@ let
           description = "Adaptive sync; `on-demand` for windows alone whose rule asks for it, since some panels flicker.";
         };
 
+        colorProfile = mkOption {
+          type = types.nullOr types.path;
+          default = null;
+          example = lib.literalExpression "./panel.icc";
+          description = "The screen's ICC profile, as its maker or a measurement made it, for `colorManagement`.";
+        };
+
         focusAtStartup = mkOption {
           type = types.bool;
           default = false;
@@ -113,6 +125,17 @@ let
       };
     }
   );
+
+  # colord finds profiles in the data folders of all programs.
+  profiles = lib.filterAttrs (_: o: o.colorProfile != null) cfg.outputs;
+  profileFolder = pkgs.runCommand "color-profiles" { } ''
+    mkdir -p $out/share/color/icc/pantherOS
+    ${lib.concatLines (
+      lib.mapAttrsToList (
+        name: o: "cp ${o.colorProfile} $out/share/color/icc/pantherOS/${lib.escapeShellArg name}.icc"
+      ) profiles
+    )}
+  '';
 
   render =
     name: o:
@@ -149,7 +172,7 @@ in
       description = "Screens by connector, as `niri msg outputs` calls them.";
     };
 
-    colorManagement = lib.mkEnableOption "colord, which gives programs a screen's colour profile. niri itself does not apply profiles";
+    colorManagement = lib.mkEnableOption "colord, which gives programs a screen's colour profile, and the tools to measure one (ArgyllCMS). niri itself does not apply profiles";
   };
 
   config = lib.mkIf cfg.enable {
@@ -162,6 +185,10 @@ in
         assertion = cfg.outputs != { } || cfg.colorManagement;
         message = "pantherOS.hardware.display is on and says nothing: name this machine's screens in `outputs`.";
       }
+      {
+        assertion = profiles == { } || cfg.colorManagement;
+        message = "pantherOS.hardware.display.outputs.*.colorProfile is read by colord: set pantherOS.hardware.display.colorManagement too.";
+      }
     ];
 
     pantherOS.desktop.compositor.niri.extraConfig = lib.concatStrings (
@@ -169,5 +196,9 @@ in
     );
 
     services.colord.enable = lib.mkIf cfg.colorManagement true;
+    environment.systemPackages = lib.optionals cfg.colorManagement (
+      [ pkgs.argyllcms ] ++ lib.optional (profiles != { }) profileFolder
+    );
+    environment.pathsToLink = lib.mkIf cfg.colorManagement [ "/share/color" ];
   };
 }

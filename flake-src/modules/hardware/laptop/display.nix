@@ -34,6 +34,8 @@ in
 
     touch = lib.mkEnableOption "touch and pen on the panel";
 
+    notes = lib.mkEnableOption "Rnote, for writing and drawing with the pen";
+
     tabletMode = lib.mkEnableOption "a keyboard on the screen while a convertible is folded";
   };
 
@@ -46,7 +48,7 @@ in
     ];
 
     # It asks logind, so nobody needs rights to the device.
-    environment.systemPackages = [ pkgs.brightnessctl ];
+    environment.systemPackages = [ pkgs.brightnessctl ] ++ lib.optional cfg.notes pkgs.rnote;
 
     hardware.sensor.iio.enable = lib.mkIf cfg.autoRotate true;
 

@@ -45,6 +45,8 @@ let
         name: p:
         if p.type or "" == "EF02" then
           { boot.loader.grub.devices = [ disk.device ]; }
+        else if p.content or null == null then
+          { }
         else
           contentOf "/dev/disk/by-partlabel/disk-${diskName}-${name}" p.content
       ) disk.content.partitions;
@@ -63,6 +65,10 @@ in
             default = "disk";
           };
           content = mkOption { type = types.attrs; };
+          postCreateHook = mkOption {
+            type = types.lines;
+            default = "";
+          };
         };
       }
     );

@@ -13,6 +13,10 @@
     units.bluetooth = "bluetoothctl";
   };
   "hardware.nvidia-container-toolkit".packages = [ "nvidia-container-toolkit" ];
+  "hardware.rasdaemon" = {
+    packages = [ "rasdaemon" ];
+    units.rasdaemon = "rasdaemon";
+  };
   "hardware.sensor.iio" = {
     packages = [ "iio-sensor-proxy" ];
     units.iio-sensor-proxy = "monitor-sensor";

@@ -38,6 +38,7 @@ var layers = []struct {
 	{"internal/cache", []string{"internal/nix"}, []string{"golang.org/x/sync"}},
 	{"internal/nixstore", []string{"internal/nix", "internal/nix/nar", "internal/cache", "internal/pipe"}, []string{"modernc.org/sqlite", "golang.org/x/sys"}},
 	{"internal/attic", []string{"internal/nix", "internal/blob/remote", "internal/cache", "internal/binarycache"}, []string{"golang.org/x/sync", "github.com/pelletier/go-toml/v2"}},
+	{"internal/attic/api", []string{"internal/attic", "internal/intake", "internal/nix", "internal/token"}, nil},
 	{"internal/queue", []string{"internal/nix"}, []string{"golang.org/x/sys"}},
 	{"internal/binarycache/lease", []string{"internal/nix", "internal/blob"}, nil},
 	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},

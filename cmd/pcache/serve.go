@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"gitlab.com/pantheros/pantheros/internal/attic/api"
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/blob/dir"
 	"gitlab.com/pantheros/pantheros/internal/intake"
@@ -68,7 +69,8 @@ A path that no cache has is absent; when a cache cannot be asked the answer is
 an error, which clients try again, and never an absence, which they remember.
 
 With --accept-pushes the first CACHE, which must be a directory or a bucket,
-also takes what "nix copy --to http://…" sends. Nothing becomes visible before
+also takes what "nix copy --to http://…" and Attic's clients send (the server is
+an Attic server with one cache, --name). Nothing becomes visible before
 it is checked. With --secret-key-file what comes is signed by the server.
 
 Tokens (--tokens FILE, one a line, made by "pcache token") say who may read and
@@ -320,7 +322,27 @@ func (s *cacheServer) openIntake(first address, trusted []nix.PublicKey) error {
 		return err
 	}
 	s.site.Push = in
+	answers := api.New(api.Options{
+		Cache: s.o.name, StoreDir: s.o.storeDir, Priority: s.o.priority, Public: s.o.tokens == "" || s.o.public,
+		Key: func() string { return publicKeyOf(first, sign) }, Upstream: func() []string { return nil },
+		Intake: in, Visible: s.cache.Visible, Subject: func(ctx context.Context) token.Subject { return webserver.Subject(ctx) },
+	})
+	s.site.Mount("/_api/", answers)
+	s.site.Mount("/"+s.o.name+"/attic-cache-info", answers)
 	return nil
+}
+
+// publicKeyOf is the key that clients of a cache trust; empty: it has none.
+func publicKeyOf(a address, sign []nix.SecretKey) string {
+	if len(sign) > 0 {
+		return sign[0].Public().String()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if p, err := binarycache.ReadPublished(ctx, a.reader, a.name); err == nil && len(p.Keys) > 0 {
+		return p.Keys[0].String()
+	}
+	return ""
 }
 
 // watch looks after what changes while the server runs.

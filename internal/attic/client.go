@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -287,8 +288,9 @@ func (k *Client) request(ctx context.Context, method, path string) (*http.Reques
 	return req, token, nil
 }
 
-// narInfo is the upload info of attic/src/api/v1/upload_path.rs.
-type narInfo struct {
+// NARInfo is what an upload says of its path: the upload info of
+// attic/src/api/v1/upload_path.rs.
+type NARInfo struct {
 	Cache      string   `json:"cache"`
 	Hash       string   `json:"store_path_hash"`
 	StorePath  string   `json:"store_path"`
@@ -301,9 +303,10 @@ type narInfo struct {
 	NARSize    int64    `json:"nar_size"`
 }
 
-func (k *Client) narInfo(p nix.PathInfo) narInfo {
-	n := narInfo{
-		Cache: k.config.Cache, Hash: p.Path.HashPart(), StorePath: string(p.Path),
+// NewNARInfo is the upload info of a path.
+func NewNARInfo(cache string, p nix.PathInfo) NARInfo {
+	n := NARInfo{
+		Cache: cache, Hash: p.Path.HashPart(), StorePath: string(p.Path),
 		References: []string{}, Signatures: []string{},
 		NARHash: "sha256:" + p.NARHash.Hex(), NARSize: p.NARSize,
 	}
@@ -323,12 +326,55 @@ func (k *Client) narInfo(p nix.PathInfo) narInfo {
 	return n
 }
 
+// PathInfo checks what an upload says of its path.
+func (n NARInfo) PathInfo(storeDir string) (p nix.PathInfo, err error) {
+	if p.Path, err = nix.ParseStorePath(storeDir, n.StorePath); err != nil {
+		return p, err
+	}
+	if n.Hash != p.Path.HashPart() {
+		return p, fmt.Errorf("store_path_hash %q is not that of %s", remote.Printable(n.Hash), p.Path)
+	}
+	if p.NARHash, err = nix.ParseHash(n.NARHash); err != nil {
+		return p, fmt.Errorf("nar_hash: %v", err)
+	}
+	if p.NARSize = n.NARSize; p.NARSize <= 0 {
+		return p, fmt.Errorf("nar_size is %d", n.NARSize)
+	}
+	for _, r := range n.References {
+		ref, err := nix.BaseStorePath(storeDir, r)
+		if err != nil {
+			return p, fmt.Errorf("references: %v", err)
+		}
+		p.References = append(p.References, ref)
+	}
+	slices.Sort(p.References)
+	p.References = slices.Compact(p.References)
+	if n.Deriver != nil && *n.Deriver != "" {
+		if p.Deriver, err = nix.BaseStorePath(storeDir, *n.Deriver); err != nil {
+			return p, fmt.Errorf("deriver: %v", err)
+		}
+	}
+	for _, text := range n.Signatures {
+		// As in a narinfo, one that cannot be read proves nothing.
+		if sig, err := nix.ParseSignature(text); err == nil {
+			p.Signatures = append(p.Signatures, sig)
+		}
+	}
+	if n.CA != nil {
+		if strings.ContainsAny(*n.CA, "\r\n") {
+			return p, errors.New("ca holds a line break")
+		}
+		p.CA = *n.CA
+	}
+	return p, nil
+}
+
 // Names of headers, and the size of an upload info from which it travels
 // before the NAR instead of in a header: proxies limit headers to 8 kB or
 // less in all, and Attic's own client does it from 4 KiB.
 const (
-	infoHeader     = "X-Attic-Nar-Info"
-	preambleHeader = "X-Attic-Nar-Info-Preamble-Size"
+	InfoHeader     = "X-Attic-Nar-Info"
+	PreambleHeader = "X-Attic-Nar-Info-Preamble-Size"
 	preambleFrom   = 4 << 10
 )
 
@@ -348,7 +394,7 @@ type Uploaded struct {
 // succeed.
 func (k *Client) Upload(ctx context.Context, p nix.PathInfo, nar io.Reader) (Uploaded, error) {
 	const op = "upload-path"
-	info, err := json.Marshal(k.narInfo(p))
+	info, err := json.Marshal(NewNARInfo(k.config.Cache, p))
 	if err != nil {
 		return Uploaded{}, err
 	}
@@ -359,9 +405,9 @@ func (k *Client) Upload(ctx context.Context, p nix.PathInfo, nar io.Reader) (Upl
 	body := nar
 	req.ContentLength = p.NARSize
 	if len(info) < preambleFrom {
-		req.Header.Set(infoHeader, string(info))
+		req.Header.Set(InfoHeader, string(info))
 	} else {
-		req.Header.Set(preambleHeader, fmt.Sprint(len(info)))
+		req.Header.Set(PreambleHeader, fmt.Sprint(len(info)))
 		body = io.MultiReader(bytes.NewReader(info), nar)
 		req.ContentLength += int64(len(info))
 	}

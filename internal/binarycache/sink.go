@@ -281,8 +281,13 @@ func (s *Sink) PutNAR(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.N
 	}
 }
 
+// narInfo is the path's narinfo, without size and hash of the NAR's file.
+func (s *Sink) narInfo(p nix.PathInfo) nix.NARInfo {
+	return nix.NARInfo{PathInfo: p, URL: s.o.Level.narKey(p.NARHash), Compression: s.o.Level.compression()}
+}
+
 func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARInfo, error) {
-	info := nix.NARInfo{PathInfo: p, URL: s.o.Level.narKey(p.NARHash), Compression: s.o.Level.compression()}
+	info := s.narInfo(p)
 	there, err := s.adopt(ctx, &info)
 	if there || err != nil {
 		return info, err

@@ -19,7 +19,7 @@ import (
 // the client may has been decided before.
 func (i *Intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key := strings.TrimPrefix(r.URL.Path, "/")
-	body := &steady{body: r.Body, control: http.NewResponseController(w)}
+	body := Steady(w, r)
 	var err error
 	switch substituter.Classify(key) {
 	case substituter.KindNAR:
@@ -91,6 +91,12 @@ func (i *Intake) putSmall(body io.Reader, limit int64, f func([]byte) error) err
 		return &Refusal{TooLarge: true, Reason: fmt.Sprintf("it has more than %d bytes", limit)}
 	}
 	return f(b.Bytes())
+}
+
+// Steady is a request's body, whose client has to keep sending: so many bytes
+// in such a time. It is for one handler at a time.
+func Steady(w http.ResponseWriter, r *http.Request) io.Reader {
+	return &steady{body: r.Body, control: http.NewResponseController(w)}
 }
 
 // steady reads a body that must keep coming: so many bytes in such a time.

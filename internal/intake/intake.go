@@ -6,6 +6,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,9 @@ type Options struct {
 	Trusted []nix.PublicKey
 	// Visible says whether a reader of the cache can have a path.
 	Visible func(ctx context.Context, p nix.StorePath) (bool, error)
+	// Level at which NARs are compressed that come without a file of their own
+	// (PutPath); empty: binarycache.Default.
+	Level binarycache.Level
 	// Changed, if not nil, is told of every path that became visible.
 	Changed func(p nix.StorePath)
 	// MaxNAR bounds a NAR, as it is sent and uncompressed; 0: 64 GiB.
@@ -42,6 +46,7 @@ type Options struct {
 // Intake takes paths. Methods may be called concurrently.
 type Intake struct {
 	o        Options
+	nars     *binarycache.NARs
 	decoders chan struct{}
 
 	mu    sync.Mutex
@@ -98,7 +103,7 @@ func New(o Options) (*Intake, error) {
 	if o.Store == nil || o.Visible == nil {
 		return nil, errors.New("an intake needs a store, and to know what is visible")
 	}
-	return &Intake{o: o, facts: make(map[string]facts), locks: make(map[string]*pathLock), decoders: make(chan struct{}, runtime.GOMAXPROCS(0)+2)}, nil
+	return &Intake{o: o, nars: binarycache.NewNARs(o.Store, cmp.Or(o.Level, binarycache.Default), o.Name), facts: make(map[string]facts), locks: make(map[string]*pathLock), decoders: make(chan struct{}, runtime.GOMAXPROCS(0)+2)}, nil
 }
 
 // compressions of NARs that can be checked, by the end of their names.

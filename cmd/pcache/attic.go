@@ -89,7 +89,7 @@ func openAttic(text string, c config.Cache) (address, error) {
 	a := address{name: k.String(), attic: client}
 	// A cache that only its key's holders may read has its configuration
 	// behind the token; a public one can be read without asking for it.
-	reader := func(ctx context.Context) (*httpread.Reader, attic.CacheConfig, error) {
+	reader := func(ctx context.Context, retry remote.Retry) (*httpread.Reader, attic.CacheConfig, error) {
 		info, err := client.Config(ctx)
 		if err != nil {
 			return nil, info, err
@@ -98,11 +98,11 @@ func openAttic(text string, c config.Cache) (address, error) {
 		if url == "" {
 			url = strings.TrimRight(k.Endpoint, "/") + "/" + k.Cache
 		}
-		r, err := httpread.New(httpread.Config{URL: strings.TrimRight(url, "/"), Token: k.Token, CAFile: c.CAFile})
+		r, err := httpread.New(httpread.Config{URL: strings.TrimRight(url, "/"), Token: k.Token, CAFile: c.CAFile, Retry: retry})
 		return r, info, err
 	}
 	a.openSource = func(ctx context.Context, o binarycache.SourceOptions) (cache.Source, error) {
-		r, _, err := reader(ctx)
+		r, _, err := reader(ctx, remote.Retry{})
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +111,7 @@ func openAttic(text string, c config.Cache) (address, error) {
 	a.openSink = func(ctx context.Context, o sinkOptions) (cache.Sink, error) {
 		s := attic.SinkOptions{StoreDir: o.StoreDir, Verify: o.verify, Upstream: o.Upstream.Keys, Full: o.full}
 		if o.verify {
-			r, info, err := reader(ctx)
+			r, info, err := reader(ctx, remote.Retry{Attempts: 3})
 			if err != nil {
 				return nil, err
 			}

@@ -111,7 +111,7 @@ func (k *Client) judge(ctx context.Context, op string, resp *http.Response, toke
 	case status == http.StatusUnauthorized:
 		e.Hint = k.unauthorized(token)
 	case status == http.StatusForbidden && isAttic:
-		e.Hint = fmt.Sprintf("%s gives some right to cache %s, but not this one (atticadm make-token says which to give)", k.config.Token, k.config.Cache)
+		e.Hint = fmt.Sprintf("with %s there is some right to cache %s, but not this one", k.config.Token, k.config.Cache)
 	case status == http.StatusNotFound && e.Kind == "NoSuchCache":
 		e.Hint = fmt.Sprintf("make it (pcache cache create %s), or check the name", k.config)
 	case status == http.StatusNotFound && !isAttic:

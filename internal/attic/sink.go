@@ -29,8 +29,16 @@ type SinkOptions struct {
 	// Verify reads back every path that was sent or found, and sends what the
 	// server lost again. It needs Back.
 	Verify bool
-	// Back reads the cache as its clients do, with its own key trusted.
-	Back cache.Source
+	// Back reads the cache as its clients do, with its own key trusted, and
+	// without much patience: a server that has lost a path's bytes answers as
+	// one that is busy.
+	Back Back
+}
+
+// Back reads single paths of a cache; a binarycache.Source does.
+type Back interface {
+	Info(ctx context.Context, p nix.StorePath) (nix.PathInfo, error)
+	OpenNAR(ctx context.Context, p nix.PathInfo) (io.ReadCloser, error)
 }
 
 // Sink writes store paths to a cache. The server signs them.
@@ -42,8 +50,8 @@ type Sink struct {
 	bytes  *semaphore.Weighted // of NARs under way
 
 	mu    sync.Mutex
-	whole map[nix.StorePath]bool // read back and found right
-	lost  map[nix.StorePath]bool // the server has a record of it, and not its bytes
+	whole map[nix.StorePath]bool  // read back and found right
+	lost  map[nix.StorePath]error // the server has a record of it, and not its bytes
 }
 
 var _ cache.Sink = (*Sink)(nil)
@@ -73,7 +81,7 @@ func OpenSink(ctx context.Context, k *Client, o SinkOptions) (*Sink, error) {
 	return &Sink{
 		client: k, o: o, config: config, skip: skipKeys(o, config),
 		bytes: semaphore.NewWeighted(bytesUnderWay),
-		whole: make(map[nix.StorePath]bool), lost: make(map[nix.StorePath]bool),
+		whole: make(map[nix.StorePath]bool), lost: make(map[nix.StorePath]error),
 	}, nil
 }
 
@@ -177,7 +185,7 @@ func (s *Sink) readBack(ctx context.Context, p nix.PathInfo) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.lost[p.Path] = true
+		s.lost[p.Path] = err
 		return false, nil
 	}
 	s.whole[p.Path] = true
@@ -185,7 +193,14 @@ func (s *Sink) readBack(ctx context.Context, p nix.PathInfo) (bool, error) {
 }
 
 func (s *Sink) read(ctx context.Context, p nix.PathInfo) error {
-	nar, err := s.o.Back.OpenNAR(ctx, p)
+	info, err := s.o.Back.Info(ctx, p.Path)
+	if err != nil {
+		return err
+	}
+	if info.NARHash != p.NARHash {
+		return fmt.Errorf("the cache has it with the NAR %s, and here it has %s", info.NARHash, p.NARHash)
+	}
+	nar, err := s.o.Back.OpenNAR(ctx, info)
 	if err != nil {
 		return err
 	}
@@ -221,21 +236,24 @@ func (s *Sink) PutNAR(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.N
 // verify reads a path back that was just sent.
 func (s *Sink) verify(ctx context.Context, p nix.PathInfo, done Uploaded) error {
 	s.mu.Lock()
-	again := s.lost[p.Path]
+	again := s.lost[p.Path] != nil
 	s.mu.Unlock()
 	ok, err := s.readBack(ctx, p)
 	if ok || err != nil {
 		return err
 	}
-	lost := fmt.Errorf("the server took it and cannot give it back: %w", binarycache.ErrDamaged)
-	if again && done.Deduplicated {
+	s.mu.Lock()
+	why := s.lost[p.Path]
+	s.mu.Unlock()
+	switch {
+	case again && done.Deduplicated:
 		// It trusts its database, which no client can mend.
-		return fmt.Errorf("the server has lost the bytes of %s, and takes them for present whenever they are sent: remove the record (in its database, tables object and nar) or the cache: %w", p.NARHash, binarycache.ErrDamaged)
+		return fmt.Errorf("the server has lost the bytes of %s and takes them for present whenever they are sent (%v): remove the record in its database, or the cache: %w", p.NARHash, why, binarycache.ErrDamaged)
+	case again:
+		return fmt.Errorf("the server took it and cannot give it back (%v): %w", why, binarycache.ErrDamaged)
+	default:
+		return &cache.AgainError{Err: fmt.Errorf("the server took it and cannot give it back: %w", why)}
 	}
-	if again {
-		return lost
-	}
-	return &cache.AgainError{Err: lost}
 }
 
 // Publish has nothing to do: a path that was uploaded is visible.

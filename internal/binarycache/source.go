@@ -145,6 +145,13 @@ func (s *Source) absentReference(ctx context.Context, from, p nix.StorePath) err
 }
 
 // narInfo asks the caches in their order for a path.
+// Info reads the narinfo of one path and checks its signature, without what it
+// refers to. OpenNAR can read the path then.
+func (s *Source) Info(ctx context.Context, p nix.StorePath) (nix.PathInfo, error) {
+	n, err := s.narInfo(ctx, p)
+	return n.PathInfo, err
+}
+
 func (s *Source) narInfo(ctx context.Context, p nix.StorePath) (nix.NARInfo, error) {
 	var n nix.NARInfo
 	var err error

@@ -61,9 +61,10 @@ func New(o Options) *API {
 	a := &API{o: o, mux: http.NewServeMux(), waiting: make(map[nix.StorePath]nix.NARInfo), waiters: make(map[nix.StorePath][]nix.StorePath)}
 	a.mux.HandleFunc("GET /_api/v1/cache-config/{cache}", a.handler(token.Pull, a.config))
 	a.mux.HandleFunc("GET /{cache}/attic-cache-info", a.handler(token.Pull, a.config))
-	a.mux.HandleFunc("POST /_api/v1/cache-config/{cache}", a.handler(token.Create, a.create))
-	a.mux.HandleFunc("PATCH /_api/v1/cache-config/{cache}", a.handler(token.Configure, a.fixed))
-	a.mux.HandleFunc("DELETE /_api/v1/cache-config/{cache}", a.handler(token.Destroy, a.fixed))
+	// Nobody may do these, so no right is asked for that only they would need.
+	a.mux.HandleFunc("POST /_api/v1/cache-config/{cache}", a.handler(token.Push, a.create))
+	a.mux.HandleFunc("PATCH /_api/v1/cache-config/{cache}", a.handler(token.Push, a.fixed))
+	a.mux.HandleFunc("DELETE /_api/v1/cache-config/{cache}", a.handler(token.Push, a.fixed))
 	a.mux.HandleFunc("POST /_api/v1/get-missing-paths", a.handler(0, a.missing))
 	a.mux.HandleFunc("PUT /_api/v1/upload-path", a.handler(0, a.upload))
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -143,7 +144,7 @@ func (a *API) may(r *http.Request, cache string, need token.Rights) error {
 	default:
 		return &apiError{http.StatusUnauthorized, "Unauthorized", "Unauthorized."}
 	}
-	if cache != a.o.Cache && need != token.Create {
+	if cache != a.o.Cache && r.Method != http.MethodPost {
 		return &apiError{http.StatusNotFound, "NoSuchCache", "The requested cache does not exist."}
 	}
 	return nil

@@ -41,7 +41,7 @@ var layers = []struct {
 	{"internal/attic/api", []string{"internal/attic", "internal/intake", "internal/nix", "internal/token"}, nil},
 	{"internal/queue", []string{"internal/nix"}, []string{"golang.org/x/sys"}},
 	{"internal/binarycache/lease", []string{"internal/nix", "internal/blob"}, nil},
-	{"internal/binarycache", []string{"internal/nix", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
+	{"internal/binarycache", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	{"internal/binarycache/catalog", []string{"internal/nix", "internal/blob", "internal/binarycache"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/gc", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/audit", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
@@ -57,7 +57,7 @@ var layers = []struct {
 
 	// Commands may use everything on their own side. pcache prints a section
 	// of the report, so it knows the report's types.
-	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/term"}},
+	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/sync", "golang.org/x/term"}},
 	{"cmd/pcache/config", []string{"internal/nix", "internal/binarycache", "internal/blob/remote"}, []string{"github.com/pelletier/go-toml/v2"}},
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
 	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},

@@ -27,6 +27,7 @@ type address struct {
 	name   string // for messages and reports, without credentials
 	config config.Cache
 	level  binarycache.Level // from ?compression= or the configuration, empty if not said
+	extras extras            // the same
 
 	reader blob.Reader // nil if the cache is no heap of files
 	store  blob.Store  // the same, for writing; nil if it can only be read
@@ -150,6 +151,7 @@ func openAt(text string, c config.Cache) (a address, err error) {
 	if a.level == "" {
 		a.level = c.Compression
 	}
+	a.extras.orElse(configuredExtras(c))
 	return a, err
 }
 
@@ -163,7 +165,7 @@ func openDirectory(text, rest string) (address, error) {
 		return address{}, usagef("cache %q: %v", text, err)
 	}
 	a := address{}
-	if a.level, err = nixLevel(settings); err != nil {
+	if err = a.obey(settings); err != nil {
 		return address{}, usagef("cache %q: %v", text, err)
 	}
 	// As Nix does: a space or # in the path is written %20 or %23.
@@ -186,7 +188,7 @@ func openBucket(text string, c config.Cache) (address, error) {
 	}
 	bucket.CAFile = c.CAFile
 	a := address{name: bucket.String()}
-	if a.level, err = nixLevel(settings); err != nil {
+	if err = a.obey(settings); err != nil {
 		return address{}, usagef("cache %q: %v", text, err)
 	}
 	store, err := s3.New(bucket)
@@ -213,25 +215,26 @@ func openServer(text string, c config.Cache) (address, error) {
 	return address{name: reader.String(), reader: reader}, nil
 }
 
-// nixLevel reads the settings of Nix in an address that say how to write. The
+// obey reads the settings of Nix in an address that say how to write. The
 // others concern only Nix. What would be ignored though it was meant, such as
 // a signing key, is refused.
-func nixLevel(settings map[string]string) (binarycache.Level, error) {
+func (a *address) obey(settings map[string]string) (err error) {
 	for _, key := range []string{"secret-key", "secret-keys", "compression-level", "store"} {
 		if _, ok := settings[key]; ok {
-			return "", usagef("parameter %s is not for pcache (signing keys: --secret-key-file; level: --compression)", key)
+			return usagef("parameter %s is not for pcache (signing keys: --secret-key-file; level: --compression)", key)
 		}
 	}
 	switch value := settings["compression"]; value {
 	case "":
-		return "", nil
 	case "none":
-		return binarycache.None, nil
+		a.level = binarycache.None
 	case "zstd":
-		return binarycache.Default, nil
+		a.level = binarycache.Default
 	default:
-		return "", usagef("pcache writes zstd or none, not %s", value)
+		return usagef("pcache writes zstd or none, not %s", value)
 	}
+	a.extras, err = nixExtras(settings)
+	return err
 }
 
 func absolute(path string) string {

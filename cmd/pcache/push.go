@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +31,7 @@ type pushOptions struct {
 	dryRun      bool
 	verify      bool
 	upstream    upstreamOptions
+	extras      extras
 	output      output
 }
 
@@ -99,6 +101,7 @@ func (o *pushOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.compression, "compression", "", fmt.Sprintf("one of %v (default %s)", binarycache.Levels, binarycache.Default))
 	f.BoolVar(&o.verify, "verify", false, "ask the cache for every path, before and after, trusting nothing")
 	o.upstream.flags(cmd)
+	o.extras.flags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("compression", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var words []string
 		for _, l := range binarycache.Levels {
@@ -119,6 +122,7 @@ type pushRun struct {
 	named   map[string][]nix.StorePath
 	started time.Time
 	left    binarycache.Upstream // what is left to upstreams
+	logs    int                  // of builds that were sent
 }
 
 func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions) error {
@@ -141,6 +145,9 @@ func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions)
 	summary := r.report(result, manifests, err, ctx.Err() != nil)
 	if printErr := o.output.push(cmd, summary, result); err == nil {
 		err = printErr
+	}
+	if r.logs > 0 && !o.output.json {
+		fmt.Fprintf(cmd.OutOrStdout(), "%d build logs sent\n", r.logs)
 	}
 	return err
 }
@@ -167,6 +174,7 @@ func (r *pushRun) open(cacheAddress string) (err error) {
 		}
 	}
 	r.addr.level = level
+	r.extras.orElse(r.addr.extras)
 	if r.keys, err = secretKeys(r.keyFiles, r.addr.config.SecretKeyFiles); err != nil {
 		return err
 	}
@@ -245,6 +253,7 @@ func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
 			Unsigned: r.unsigned,
 			Level:    r.addr.level,
 			Upstream: r.left,
+			Extras:   r.extras.sink(),
 		},
 		full: r.upstream.full, verify: r.verify,
 	})
@@ -256,6 +265,12 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 		return nil, cache.Result{}, err
 	}
 	result, err := cache.Copy(ctx, sink, r.store, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
+	if result.Outcomes != nil && ctx.Err() == nil {
+		// Those of what was sent, also when something else failed.
+		n, logErr := r.putLogs(ctx, sink, result)
+		r.logs += n
+		err = errors.Join(err, logErr)
+	}
 	return sink, result, err
 }
 

@@ -243,6 +243,10 @@ func TestPushIsDeterministic(t *testing.T) {
 func checkClosures(t *testing.T, s blob.Store) (visible int) {
 	t.Helper()
 	objects := snapshot(t, s)
+	listings := false // this cache has them
+	for key := range objects {
+		listings = listings || strings.HasSuffix(key, ".ls")
+	}
 	for key, text := range objects {
 		if !strings.HasSuffix(key, ".narinfo") {
 			continue
@@ -254,6 +258,9 @@ func checkClosures(t *testing.T, s blob.Store) (visible int) {
 		}
 		if int64(len(objects[n.URL])) != n.FileSize || n.FileSize == 0 {
 			t.Errorf("%s is visible, its NAR has %d of %d bytes", n.Path, len(objects[n.URL]), n.FileSize)
+		}
+		if objects[listingKey(n.Path)] == "" && listings {
+			t.Errorf("%s is visible, its listing is not", n.Path)
 		}
 		for _, r := range n.References {
 			if _, ok := objects[narInfoKey(r)]; !ok {
@@ -268,8 +275,9 @@ func checkClosures(t *testing.T, s blob.Store) (visible int) {
 // push finishes it.
 func TestPushSurvivesFaultsAtEveryCall(t *testing.T) {
 	f := newFixture(t)
+	all := SinkOptions{Extras: Extras{Listings: true, DebugInfo: true}}
 	probe := &blobtest.Faulty{Store: f.cache, N: 1 << 30}
-	if _, err := f.push(t.Context(), probe, SinkOptions{}); err != nil {
+	if _, err := f.push(t.Context(), probe, all); err != nil {
 		t.Fatal(err)
 	}
 	calls := probe.Calls()
@@ -279,11 +287,11 @@ func TestPushSurvivesFaultsAtEveryCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.push(t.Context(), &blobtest.Faulty{Store: store, N: n}, SinkOptions{}); err == nil {
+		if _, err := f.push(t.Context(), &blobtest.Faulty{Store: store, N: n}, all); err == nil {
 			t.Fatalf("a push that was cut off at call %d of %d reports success", n, calls)
 		}
 		before := checkClosures(t, store)
-		r, err := f.push(t.Context(), store, SinkOptions{})
+		r, err := f.push(t.Context(), store, all)
 		if err != nil {
 			t.Fatalf("after a fault at call %d: %v", n, err)
 		}

@@ -31,6 +31,7 @@ type SinkOptions struct {
 	Lookups int
 	// Upstream is what need not be sent, since clients get it elsewhere.
 	Upstream Upstream
+	Extras
 }
 
 // Sink writes store paths to a cache.
@@ -275,7 +276,7 @@ func (s *Sink) PutNAR(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.N
 		if f.err == nil {
 			info := f.info
 			info.PathInfo = p
-			return info, nil
+			return info, s.lateExtras(ctx, info, nar)
 		}
 		// The other one failed, perhaps for reasons of its own: try this one.
 	}
@@ -289,17 +290,30 @@ func (s *Sink) narInfo(p nix.PathInfo) nix.NARInfo {
 func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARInfo, error) {
 	info := s.narInfo(p)
 	there, err := s.adopt(ctx, &info)
-	if there || err != nil {
+	if err != nil {
 		return info, err
+	}
+	if there {
+		return info, s.lateExtras(ctx, info, nar)
+	}
+	var looked *inspection
+	if s.o.Extras.any() {
+		looked = newInspection(s.o.Extras, nar)
+		nar = looked
 	}
 	c := newCompressor(s.o.Level, nar, s.places, s.pilot)
 	defer func() { _ = c.Close() }()
 	existed, err := blob.PutNew(ctx, s.store, info.URL, c, -1)
 	if existed && err == nil { // another push was faster, perhaps at another level
-		_, err = s.adopt(ctx, &info)
+		if _, err = s.adopt(ctx, &info); err == nil && looked != nil {
+			err = s.interruptedExtras(ctx, info, looked)
+		}
 		return info, err
 	}
 	info.FileHash, info.FileSize = c.sum(), c.n
+	if err == nil && looked != nil {
+		err = s.putExtras(ctx, p, info.URL, looked)
+	}
 	return info, err
 }
 

@@ -113,6 +113,25 @@ func ReadAll(ctx context.Context, s Reader, key string, limit int64) ([]byte, er
 	return data, nil
 }
 
+// ContentType is the media type that Nix gives an object of a binary cache, so
+// that browsers and proxies treat it alike wherever it is served from.
+func ContentType(key string) string {
+	switch {
+	case strings.HasSuffix(key, ".narinfo"):
+		return "text/x-nix-narinfo"
+	case key == "nix-cache-info":
+		return "text/x-nix-cache-info"
+	case strings.HasPrefix(key, "nar/"):
+		return "application/x-nix-nar"
+	case strings.HasPrefix(key, "log/"), key == "public-keys", key == "upstream-keys":
+		return "text/plain; charset=utf-8"
+	case strings.HasPrefix(key, "debuginfo/"), strings.HasSuffix(key, ".json"), strings.HasSuffix(key, ".ls"), strings.HasSuffix(key, ".doi"):
+		return "application/json"
+	default:
+		return "application/octet-stream"
+	}
+}
+
 // CheckKey refuses keys that not every store can hold: a key is one or more
 // elements joined by slashes, none of them empty, starting with a dot, or
 // holding control characters or a backslash.

@@ -303,6 +303,26 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Peek is for a Sink that has the bytes of a NAR already and reads r, what it
+// was given as the NAR, only to look into it: what is read from the result does
+// not count as sent.
+func Peek(r io.Reader) io.Reader {
+	if c, ok := r.(*countingReader); ok {
+		return &peeker{c}
+	}
+	return r
+}
+
+type peeker struct{ c *countingReader }
+
+func (p *peeker) Read(b []byte) (int, error) {
+	n, err := p.c.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.c.err = err
+	}
+	return n, err
+}
+
 // WriteTo lets a source that can write do so, without a goroutine and a pipe.
 func (c *countingReader) WriteTo(w io.Writer) (int64, error) {
 	cw := &countingWriter{c: c, w: w}

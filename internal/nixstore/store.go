@@ -24,6 +24,7 @@ type Store struct {
 	dir      string // logical store directory: "/nix/store"
 	realDir  string // where its files are: differs for a chroot store
 	stateDir string // holds db/db.sqlite
+	logDir   string // holds drvs, the logs of builds
 	remote   string // what NIX_REMOTE must be for nix to use this store; empty: the default
 	socket   string // of the daemon, empty: none is wanted
 }
@@ -57,7 +58,7 @@ func Open(address string) (*Store, error) {
 	if address == "" || address == "auto" {
 		address = os.Getenv("NIX_REMOTE")
 	}
-	s := &Store{dir: envOr("NIX_STORE_DIR", nix.DefaultStoreDir), stateDir: envOr("NIX_STATE_DIR", "/nix/var/nix")}
+	s := &Store{dir: envOr("NIX_STORE_DIR", nix.DefaultStoreDir), stateDir: envOr("NIX_STATE_DIR", "/nix/var/nix"), logDir: envOr("NIX_LOG_DIR", "/nix/var/log/nix")}
 	s.remote = address
 	kind, query, _ := strings.Cut(address, "?")
 	params, err := url.ParseQuery(query)
@@ -91,12 +92,16 @@ func Open(address string) (*Store, error) {
 		s.dir = nix.DefaultStoreDir
 		s.realDir = filepath.Join(root, "nix/store")
 		s.stateDir = filepath.Join(root, "nix/var/nix")
+		s.logDir = filepath.Join(root, "nix/var/log/nix")
 	}
 	if dir := params.Get("store"); dir != "" {
 		s.dir = dir
 	}
 	if dir := params.Get("state"); dir != "" {
 		s.stateDir = dir
+	}
+	if dir := params.Get("log"); dir != "" {
+		s.logDir = dir
 	}
 	if s.realDir == "" {
 		s.realDir = s.dir

@@ -167,11 +167,11 @@ func TestResolve(t *testing.T) {
 func TestOpenAddresses(t *testing.T) {
 	t.Setenv("NIX_REMOTE", "")
 	for address, want := range map[string]Store{
-		"/mnt":               {dir: "/nix/store", realDir: "/mnt/nix/store", stateDir: "/mnt/nix/var/nix", remote: "/mnt"},
-		"local?root=/mnt":    {dir: "/nix/store", realDir: "/mnt/nix/store", stateDir: "/mnt/nix/var/nix", remote: "/mnt"},
-		"local":              {dir: "/nix/store", realDir: "/nix/store", stateDir: "/nix/var/nix", remote: "local"},
-		"unix:///run/d.sock": {dir: "/nix/store", realDir: "/nix/store", stateDir: "/nix/var/nix", remote: "unix:///run/d.sock", socket: "/run/d.sock"},
-		"daemon":             {dir: "/nix/store", realDir: "/nix/store", stateDir: "/nix/var/nix", remote: "daemon", socket: "/nix/var/nix/daemon-socket/socket"},
+		"/mnt":               {dir: "/nix/store", realDir: "/mnt/nix/store", stateDir: "/mnt/nix/var/nix", logDir: "/mnt/nix/var/log/nix", remote: "/mnt"},
+		"local?root=/mnt":    {dir: "/nix/store", realDir: "/mnt/nix/store", stateDir: "/mnt/nix/var/nix", logDir: "/mnt/nix/var/log/nix", remote: "/mnt"},
+		"local":              {dir: "/nix/store", realDir: "/nix/store", stateDir: "/nix/var/nix", logDir: "/nix/var/log/nix", remote: "local"},
+		"unix:///run/d.sock": {dir: "/nix/store", realDir: "/nix/store", stateDir: "/nix/var/nix", logDir: "/nix/var/log/nix", remote: "unix:///run/d.sock", socket: "/run/d.sock"},
+		"daemon":             {dir: "/nix/store", realDir: "/nix/store", stateDir: "/nix/var/nix", logDir: "/nix/var/log/nix", remote: "daemon", socket: "/nix/var/nix/daemon-socket/socket"},
 	} {
 		got, err := Open(address)
 		if err != nil || *got != want {

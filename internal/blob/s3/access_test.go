@@ -296,7 +296,9 @@ func TestContentTypes(t *testing.T) {
 			"log/abc.drv":              "text/plain; charset=utf-8",
 			"roots/x/1.json":           "application/json",
 			"realisations/x!out.doi":   "application/json",
-			"debuginfo/0123456789abcd": "application/octet-stream",
+			"debuginfo/0123456789abcd": "application/json",
+			"public-keys":              "text/plain; charset=utf-8",
+			"leases/x":                 "application/octet-stream",
 		} {
 			content := "x"
 			if strings.Contains(key, "large") {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path"
-	"strings"
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/blob"
@@ -234,7 +232,7 @@ func (u *upload) begin(ctx context.Context) error {
 
 func (u *upload) options() minio.PutObjectOptions {
 	o := minio.PutObjectOptions{
-		ContentType:          contentType(u.key),
+		ContentType:          blob.ContentType(u.key),
 		StorageClass:         u.store.config.StorageClass,
 		DisableContentSha256: true, // a hash, if there is to be one, is given
 	}
@@ -330,24 +328,4 @@ func (u *upload) refused(err error) error {
 		return &Error{Op: "put", Object: u.store.object(u.key), Status: http.StatusNotFound, Code: "NoSuchBucket", Hint: u.store.hint("put", &Error{Code: "NoSuchBucket"}, "")}
 	}
 	return err
-}
-
-// contentType is what Nix gives its objects, so that browsers and proxies treat
-// them alike.
-func contentType(key string) string {
-	switch {
-	case strings.HasSuffix(key, ".narinfo"):
-		return "text/x-nix-narinfo"
-	case key == "nix-cache-info":
-		return "text/x-nix-cache-info"
-	case strings.HasPrefix(key, "nar/"):
-		return "application/x-nix-nar"
-	case strings.HasPrefix(key, "log/"):
-		return "text/plain; charset=utf-8"
-	}
-	switch path.Ext(key) {
-	case ".json", ".ls", ".doi":
-		return "application/json"
-	}
-	return "application/octet-stream"
 }

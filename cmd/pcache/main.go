@@ -77,13 +77,14 @@ func exitCode(err error) int {
 	var (
 		usage   usageError
 		invalid *nixstore.NotValidError
+		noFile  *noFileError
 		refused *binarycache.RefusedError
 		corrupt *nixstore.CorruptError
 	)
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &invalid), errors.Is(err, blob.ErrNotExist):
+	case errors.As(err, &invalid), errors.As(err, &noFile), errors.Is(err, blob.ErrNotExist):
 		return exitNoPath
 	case errors.As(err, &refused), errors.Is(err, syscall.EROFS), errors.Is(err, os.ErrPermission):
 		return exitRefused
@@ -124,7 +125,7 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 		return usagef("%v (see %s --help)", err, cmd.CommandPath())
 	})
 	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(),
-		newServe(), newWarm(), newToken(), newKeygen(), newPubkey())
+		newServe(), newWarm(), newToken(), newInfo(), newLs(), newCat(), newKeygen(), newPubkey())
 	return root
 }
 

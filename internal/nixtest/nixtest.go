@@ -170,10 +170,10 @@ type PathInfo struct {
 	Signatures []string `json:"signatures"`
 }
 
-// Closure asks Nix for the infos of a closure.
-func (e *Env) Closure(t testing.TB, path string) map[string]PathInfo {
+// Closure asks Nix for the infos of the paths' closures.
+func (e *Env) Closure(t testing.TB, paths ...string) map[string]PathInfo {
 	t.Helper()
-	text := []byte(e.Run(t, "nix", "path-info", "--recursive", "--json", path))
+	text := []byte(e.Run(t, "nix", append([]string{"path-info", "--recursive", "--json"}, paths...)...))
 	infos := make(map[string]PathInfo)
 	if text[0] != '[' {
 		if err := json.Unmarshal(text, &infos); err != nil {

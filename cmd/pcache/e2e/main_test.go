@@ -145,13 +145,13 @@ const sample = `let
 	tool = sh "tool-2.1" "mkdir -p $out/bin $out/empty; printf '#!/bin/sh\necho ${base}\n' > $out/bin/tool; chmod +x $out/bin/tool; echo $out > $out/self";
 	in sh "top" "mkdir $out; ln -s ${tool} $out/tool; ln -s ${twin1} $out/a; ln -s ${twin2} $out/b; ln -s ${large} $out/large; ln -s ${odd} $out/odd; ln -s ${noise} $out/noise"`
 
-// sameClosure compares what two stores say of a path and all that it refers to,
+// sameClosure compares what two stores say of paths and all that they refer to,
 // in whatever form their versions of Nix say it, and has the second one check
 // its files.
-func sameClosure(t testing.TB, want, got *nixtest.Env, path string) {
+func sameClosure(t testing.TB, want, got *nixtest.Env, paths ...string) {
 	t.Helper()
 	plain := func(e *nixtest.Env) map[string]nixtest.PathInfo {
-		infos := e.Closure(t, path)
+		infos := e.Closure(t, paths...)
 		for p, info := range infos {
 			hash, err := nix.ParseHash(info.NARHash)
 			if err != nil {

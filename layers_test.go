@@ -24,6 +24,10 @@ var layers = []struct {
 	{"pipeline/inventory", nil, []string{"github.com/pelletier/go-toml/v2"}},
 	{"pipeline/flake", []string{"pipeline/inventory"}, nil},
 	{"pipeline/report", nil, nil},
+	{"pipeline/report/page", []string{"pipeline/report"}, nil},
+	{"pipeline/report/junit", []string{"pipeline/report"}, nil},
+	{"pipeline/report/metrics", []string{"pipeline/report"}, nil},
+	{"pipeline/report/render", []string{"pipeline/report", "pipeline/report/*"}, nil},
 	{"pipeline", []string{"pipeline/*"}, []string{"golang.org/x/sync"}},
 
 	{"internal/nix", nil, nil},
@@ -61,7 +65,7 @@ var layers = []struct {
 	{"cmd/pcache/config", []string{"internal/nix", "internal/binarycache", "internal/blob/remote"}, []string{"github.com/pelletier/go-toml/v2"}},
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
 	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},
-	{"cmd/panther", []string{"pipeline", "pipeline/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
+	{"cmd/panther", []string{"pipeline", "pipeline/*", "pipeline/report/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
 	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},
 }
 

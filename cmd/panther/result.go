@@ -16,6 +16,7 @@ import (
 
 	"gitlab.com/pantheros/pantheros/pipeline"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
+	"gitlab.com/pantheros/pantheros/pipeline/report/render"
 )
 
 // readPrevious reads the report that changes are relative to. One that was
@@ -67,7 +68,7 @@ func (a *app) stopped(ctx context.Context, p *project, o options, cfg pipeline.C
 }
 
 // write writes the report's files into its folder.
-func (o *options) write(rep *report.Report) error { return rep.WriteFiles(o.report) }
+func (o *options) write(rep *report.Report) error { return render.Files(o.report, rep) }
 
 // publish writes the report where it is wanted.
 func (a *app) publish(rep *report.Report, o options) error {
@@ -190,8 +191,9 @@ func columns(b *strings.Builder, rows [][]string) {
 
 // places says where things are and how to use them.
 func places(b *strings.Builder, rep *report.Report, o options) {
-	fmt.Fprintf(b, "report  %s\n", filepath.Join(o.report, report.MarkdownFile))
-	fmt.Fprintf(b, "        %s\n", filepath.Join(o.report, report.JSONFile))
+	for i, f := range []string{"report.html", report.MarkdownFile, report.JSONFile} {
+		fmt.Fprintf(b, "%-6s  %s\n", map[bool]string{true: "report"}[i == 0], filepath.Join(o.report, f))
+	}
 	if rep.Push == nil || len(rep.Push.PublicKeys) == 0 {
 		return
 	}

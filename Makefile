@@ -30,7 +30,8 @@ build-all: build ## the main job: build all hosts, push them to out/cache, repor
 test: ## run the tests
 	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
 	s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+	axe=$$(tools/axe/prepare $(STATE)/axe) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 PANTHEROS_AXE=$$axe go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 
 .PHONY: check
 check: build lint-tool ## format, vet, lint, module file and generated files

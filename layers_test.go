@@ -27,6 +27,7 @@ var layers = []struct {
 	{"pipeline/report/page", []string{"pipeline/report"}, nil},
 	{"pipeline/report/junit", []string{"pipeline/report"}, nil},
 	{"pipeline/report/metrics", []string{"pipeline/report"}, nil},
+	{"pipeline/report/pagetest", nil, []string{"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"}},
 	{"pipeline/report/render", []string{"pipeline/report", "pipeline/report/*"}, nil},
 	{"pipeline", []string{"pipeline/*"}, []string{"golang.org/x/sync"}},
 

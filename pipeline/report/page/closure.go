@@ -11,7 +11,7 @@ import (
 
 const (
 	maxCells    = 90
-	maxPackages = 60
+	maxPackages = maxCells
 	mapWidth    = 1000 // of the treemap, for the shapes of its cells
 	mapHeight   = 460
 )

@@ -152,11 +152,17 @@ func serve(cmd *cobra.Command, args []string, o serveOptions) error {
 	flush()
 	go s.watch(ctx)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	ending := make(chan struct{})
 	context.AfterFunc(ctx, func() {
+		defer close(ending)
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 		logger.Info("ending", "drain", o.drain.String())
 	})
-	return server.Serve(ctx, listeners)
+	if err := server.Serve(ctx, listeners); err != nil {
+		return err
+	}
+	<-ending
+	return nil
 }
 
 // cacheServer is what serves.

@@ -3,6 +3,7 @@
 # stands to each: [ { id; title; status; by; } ] in the benchmark's order.
 #
 #   done            by says which option does it
+#   inherent        every NixOS is so, by says why: argued, not measured
 #   missing         this host must meet it and does not; by says what to set
 #   not-applicable  by says why
 #   not-done        on purpose; by says why
@@ -28,6 +29,7 @@ let
   item = status: id: title: by: { inherit id title status by; };
   na = item "not-applicable";
   not = item "not-done";
+  inherent = item "inherent";
   # must id title by holds: what this host has to meet.
   must =
     id: title: by: holds:
@@ -116,9 +118,9 @@ in
   (must "1.1.2.1.2" "nodev on /tmp" kernel (get "boot.tmp.useTmpfs" false))
   (must "1.1.2.1.3" "nosuid on /tmp" kernel (get "boot.tmp.useTmpfs" false))
   (not "1.1.2.1.4" "noexec on /tmp" "installers, build tools and `nix-shell` run what they put there")
-  (must "1.1.2.2.1" "/dev/shm has a file system of its own" "NixOS" true)
-  (must "1.1.2.2.2" "nodev on /dev/shm" "NixOS" true)
-  (must "1.1.2.2.3" "nosuid on /dev/shm" "NixOS" true)
+  (inherent "1.1.2.2.1" "/dev/shm has a file system of its own" "NixOS")
+  (inherent "1.1.2.2.2" "nodev on /dev/shm" "NixOS")
+  (inherent "1.1.2.2.3" "nosuid on /dev/shm" "NixOS")
   (must "1.1.2.2.4" "noexec on /dev/shm" kernel (
     lib.elem "noexec" (get "boot.specialFileSystems./dev/shm.options" [ ])
   ))
@@ -144,7 +146,7 @@ in
   (must "1.2.1.1" "packages are signed" "nix.settings.require-sigs" (
     get "nix.settings.require-sigs" true != false
   ))
-  (must "1.2.1.2" "sources of packages are configured" "flake.lock: revision and hash of each" true)
+  (inherent "1.2.1.2" "sources of packages are configured" "flake.lock: revision and hash of each")
   (not "1.2.2.1" "updates are installed" "by hand or by the pipeline: an update is a commit that is built, tested and can be rolled back")
   (must "1.3.1.1" "AppArmor is installed" kernel config.security.apparmor.enable)
   (must "1.3.1.2" "AppArmor is on from boot" kernel config.security.apparmor.enable)
@@ -169,8 +171,8 @@ in
   (withSsh "1.6.3" "warning before a remote login" "pantherOS.security.hardening.user-security.banner" (
     setting "Banner" != null
   ))
-  (must "1.6.4" "access to /etc/motd" notInStore true)
-  (must "1.6.5" "access to /etc/issue" notInStore true)
+  (inherent "1.6.4" "access to /etc/motd" notInStore)
+  (inherent "1.6.5" "access to /etc/issue" notInStore)
   (na "1.6.6" "access to /etc/issue.net" "there is none: SSH has its own, see 1.6.3")
 ]
 ++ map
@@ -262,7 +264,7 @@ in
   (must "2.3.1.1" "one service keeps the time" "pantherOS.base.time-locale.enable" (
     config.services.timesyncd.enable && !(on "services.chrony") && !(on "services.ntp")
   ))
-  (must "2.3.2.1" "known time servers" "networking.timeServers, NixOS's pool" true)
+  (inherent "2.3.2.1" "known time servers" "networking.timeServers, NixOS's pool")
   (must "2.3.2.2" "systemd-timesyncd runs" "pantherOS.base.time-locale.enable" config.services.timesyncd.enable)
   (na "2.3.3.1" "chrony's servers" "systemd-timesyncd is used")
   (na "2.3.3.2" "chrony's user" "systemd-timesyncd is used")
@@ -272,7 +274,7 @@ in
 ++ [
   (na "2.4.2.1" "at" "there is no at")
 
-  (must "3.1.1" "IPv6 is known about" "on, with the firewall in both families (inet)" true)
+  (inherent "3.1.1" "IPv6 is known about" "on, with the firewall in both families (inet)")
   (if workstation then
     na "3.1.2" "no wireless" "for servers"
   else
@@ -320,13 +322,13 @@ in
     config.networking.firewall.enable && config.networking.firewall.filterForward
   ))
   (must "4.3.9" "the firewall starts by itself" "pantherOS.security.firewall.nftables.enable" config.networking.nftables.enable)
-  (must "4.3.10" "its rules are permanent" "the system's generation" true)
+  (inherent "4.3.10" "its rules are permanent" "the system's generation")
 ]
 ++ map (n: na "4.4.${toString n}" "iptables" "nftables is used") (lib.range 1 3)
 ++ [
-  (withSsh "5.1.1" "access to sshd_config" notInStore true)
-  (withSsh "5.1.2" "access to the server's private keys" "made with mode 0600, the vault's with 0400" true)
-  (withSsh "5.1.3" "access to the server's public keys" "made with mode 0644" true)
+  (inherent "5.1.1" "access to sshd_config" notInStore)
+  (inherent "5.1.2" "access to the server's private keys" "made with mode 0600, the vault's with 0400")
+  (inherent "5.1.3" "access to the server's public keys" "made with mode 0644")
   (withSsh "5.1.4" "who may log in" "pantherOS.security.secrets.ssh-hardening.groups" (
     setting "AllowGroups" != null || setting "AllowUsers" != null
   ))
@@ -376,10 +378,10 @@ in
   (must "5.2.7" "su is for administrators" users (
     get "security.pam.services.su.requireWheel" false == true
   ))
-  (must "5.3.1.1" "PAM is up to date" "flake.lock" true)
-  (must "5.3.1.2" "PAM's modules are installed" "NixOS" true)
+  (inherent "5.3.1.1" "PAM is up to date" "flake.lock")
+  (inherent "5.3.1.2" "PAM's modules are installed" "NixOS")
   (must "5.3.1.3" "pwquality is installed" users (pam "passwd" "password" "panther-pwquality"))
-  (must "5.3.2.1" "pam_unix is on" "NixOS" true)
+  (inherent "5.3.2.1" "pam_unix is on" "NixOS")
   (must "5.3.2.2" "pam_faillock is on" users (pam "login" "auth" "panther-faillock-before"))
   (must "5.3.2.3" "pam_pwquality is on" users (pam "passwd" "password" "panther-pwquality"))
   (not "5.3.2.4" "pam_pwhistory is on" "passwords do not expire here (5.4.1.1), so nobody goes back to an old one")
@@ -405,8 +407,8 @@ in
   (must "5.3.3.4.1" "no empty passwords" users (
     get "security.pam.services.login.allowNullPassword" true != true
   ))
-  (must "5.3.3.4.2" "pam_unix remembers no passwords" "NixOS" true)
-  (must "5.3.3.4.3" "strong hashes" "NixOS: yescrypt" true)
+  (inherent "5.3.3.4.2" "pam_unix remembers no passwords" "NixOS")
+  (inherent "5.3.3.4.3" "strong hashes" "NixOS: yescrypt")
   (must "5.3.3.4.4" "pam_unix takes the judged password" users (
     get "security.pam.services.passwd.rules.password.unix.settings.use_authtok" false == true
   ))
@@ -414,7 +416,7 @@ in
   (na "5.4.1.3" "warning before a password expires" "see 5.4.1.1")
   (must "5.4.1.4" "strong hashes" users (get "security.loginDefs.settings.ENCRYPT_METHOD" "" == "YESCRYPT"))
   (not "5.4.1.5" "unused accounts lock" "accounts are those of hosts.toml; who is not there any more has none")
-  (must "5.4.1.6" "passwords were changed in the past" "the clock is right, see 2.3" true)
+  (inherent "5.4.1.6" "passwords were changed in the past" "the clock is right, see 2.3")
   (must "5.4.2.1" "root alone has uid 0" "users.users" (
     lib.count (u: (u.uid or null) == 0) (lib.attrValues config.users.users) == 1
   ))
@@ -427,12 +429,12 @@ in
     lib.all (g: (g.gid or null) != 0 || g.name == "root") (lib.attrValues config.users.groups)
   ))
   (must "5.4.2.4" "root's password" users (config.users.users.root.hashedPassword != null))
-  (must "5.4.2.5" "root's path" "NixOS: store and /run/wrappers alone" true)
+  (inherent "5.4.2.5" "root's path" "NixOS: store and /run/wrappers alone")
   (must "5.4.2.6" "root's umask" "pantherOS.security.hardening.user-security.umask" (
     pam "login" "session" "panther-umask"
   ))
-  (must "5.4.2.7" "system accounts have no shell" "NixOS" true)
-  (must "5.4.2.8" "accounts without a shell are locked" "NixOS" true)
+  (inherent "5.4.2.7" "system accounts have no shell" "NixOS")
+  (inherent "5.4.2.8" "accounts without a shell are locked" "NixOS")
   (
     if workstation then
       not "5.4.3.2" "idle shells end" "the screen locks instead; what runs in a terminal goes on"
@@ -445,11 +447,11 @@ in
     pam "login" "session" "panther-umask"
   ))
 
-  (must "6.1.1.1" "journald runs" "NixOS" true)
-  (must "6.1.1.2" "access to the journal" "NixOS: group systemd-journal" true)
+  (inherent "6.1.1.1" "journald runs" "NixOS")
+  (inherent "6.1.1.2" "access to the journal" "NixOS: group systemd-journal")
   (must "6.1.1.3" "the journal is rotated" logging (journald "SystemMaxUse=" && journald "MaxRetentionSec="))
   (must "6.1.1.4" "one logging system" logging (!(on "services.rsyslogd") && !(on "services.syslog-ng")))
-  (must "6.1.2.1.1" "systemd-journal-remote is installed" "NixOS: part of systemd" true)
+  (inherent "6.1.2.1.1" "systemd-journal-remote is installed" "NixOS: part of systemd")
 ]
 ++ (
   let
@@ -484,7 +486,7 @@ in
   (must "6.1.3.8" "logs outside the journal are rotated" logging (
     get "services.logrotate.settings" { } != { }
   ))
-  (must "6.1.4.1" "access to log files" "NixOS and auditd: 0640 and less; sudo's log: 0600" true)
+  (inherent "6.1.4.1" "access to log files" "NixOS and auditd: 0640 and less; sudo's log: 0600")
   (must "6.3.1" "AIDE is installed" "pantherOS.security.audit.intrusion-detection.enable" (
     config.systemd.services ? file-integrity
   ))
@@ -496,23 +498,23 @@ in
   ))
 ]
 ++
-  map (n: must "7.1.${toString n}" "access to account files" "NixOS sets owner and mode when it activates" true)
+  map (n: inherent "7.1.${toString n}" "access to account files" "NixOS sets owner and mode when it activates")
     (lib.range 1 10)
 ++ [
   (not "7.1.11" "files that everybody may write" "needs a look at the running machine: `find / -xdev -type f -perm -0002`")
   (not "7.1.12" "files without an owner" "needs a look at the running machine: `find / -xdev -nouser -o -nogroup`")
-  (must "7.1.13" "setuid programs are known" "security.wrappers; the store has none" true)
-  (must "7.2.1" "passwords are shadowed" "NixOS" true)
-  (must "7.2.2" "no empty password" "NixOS: an account without one is locked" true)
-  (must "7.2.3" "groups of accounts exist" "NixOS refuses others" true)
+  (inherent "7.1.13" "setuid programs are known" "security.wrappers; the store has none")
+  (inherent "7.2.1" "passwords are shadowed" "NixOS")
+  (inherent "7.2.2" "no empty password" "NixOS: an account without one is locked")
+  (inherent "7.2.3" "groups of accounts exist" "NixOS refuses others")
   (must "7.2.4" "group shadow is empty" "users.groups.shadow" (
     (config.users.groups.shadow.members or [ ]) == [ ]
   ))
 ]
-++ map (n: must "7.2.${toString n}" "no duplicate accounts, groups or names" "NixOS refuses them" true) (
+++ map (n: inherent "7.2.${toString n}" "no duplicate accounts, groups or names" "NixOS refuses them") (
   lib.range 5 8
 )
 ++ [
-  (must "7.2.9" "home directories" "NixOS: made with mode 0700" true)
+  (inherent "7.2.9" "home directories" "NixOS: made with mode 0700")
   (not "7.2.10" "access to dot files" "people's own; homes are closed to others (7.2.9)")
 ]

@@ -27,12 +27,25 @@ in
   # small systems, for which a nightly `nix flake check` should not wait.
   legacyPackages = forEachSystem (pkgs: {
     tests = import ../tests { inherit pkgs; };
+    # What `make cis` writes to docs/cis.md.
+    cis = import ../lib/cis-document.nix { inherit lib; } (
+      lib.mapAttrs (_: nixos: (own.validate nixos).cis) nixosConfigurations
+    );
     # What `make options` writes to tests/stand-in.
     options = import ../tests/options {
       inherit inputs;
       inherit (own) inventory;
     };
   });
+
+  # pcache, where the flake sees the repository around it, see pcache.nix.
+  packages = forEachSystem (
+    pkgs:
+    let
+      pcache = import ./pcache.nix { inherit inputs pkgs; };
+    in
+    lib.optionalAttrs (pcache != null) { inherit pcache; }
+  );
 
   formatter = forEachSystem (pkgs: pkgs.nixfmt-tree);
 

@@ -48,10 +48,15 @@ let
   # Ports that no network may reach: databases and the like, which ask nobody
   # for a password.
   private = {
+    "5000" = "the container registry";
     "5432" = "PostgreSQL";
     "6379" = "Redis";
+    "8080" = "Attic";
+    "8501" = "pcache";
     "9090" = "Prometheus";
+    "9093" = "Alertmanager";
     "9100" = "the Prometheus node exporter";
+    "19532" = "the collector of logs";
   };
   inRanges = port: lib.any (range: range.from <= port && port <= range.to);
   isOpen =

@@ -38,7 +38,13 @@ in
           inherit features;
           users = [ ];
         };
-        inputs = lib.genAttrs features input;
+        inputs = lib.genAttrs features input // {
+          # A flake whose folder is the whole source, as path: gives it.
+          self = {
+            outPath = toString ../.;
+            sourceInfo.outPath = toString ../.;
+          };
+        };
       };
       modules = [
         bootable

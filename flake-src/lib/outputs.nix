@@ -26,11 +26,16 @@ in
   # The suites of tests/unit, built by `make test`. They evaluate hundreds of
   # small systems, for which a nightly `nix flake check` should not wait.
   legacyPackages = forEachSystem (pkgs: {
-    tests = import ../tests { inherit pkgs; };
+    tests = import ../tests {
+      inherit pkgs;
+      hosts = nixosConfigurations;
+    };
     # What `make cis` writes to docs/cis.md.
     cis = import ../lib/cis-document.nix { inherit lib; } (
       lib.mapAttrs (_: nixos: (own.validate nixos).cis) nixosConfigurations
     );
+    # What `make hosts-doc` writes to docs/hosts.md.
+    hosts = import ../tests/hosts-document.nix { inherit lib; };
     # What `make options` writes to tests/stand-in.
     options = import ../tests/options {
       inherit inputs;

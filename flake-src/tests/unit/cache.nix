@@ -1,5 +1,5 @@
 # The local side of pcache: what the units run, what Nix asks, what is refused.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib fails;
   publicKey = "cache.example.org-1:kd0mYLxYvCGpHoFu3E/X5zHYyHBDsGl9CHjz+i4Jh4c=";

@@ -1,6 +1,6 @@
 # lib/cis.nix: a hardened system misses nothing, a plain one does, and what is
 # switched off is found.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib;
   cis = import ../../lib/cis.nix { inherit lib; };

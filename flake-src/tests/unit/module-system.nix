@@ -1,6 +1,6 @@
 # The stand-in's module evaluator does what NixOS's does: the same modules give
 # the same configuration, and what NixOS refuses it refuses.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib fails;
   inherit (lib)

@@ -1,7 +1,7 @@
 # What holds for each file of modules/: its options are where its path says,
 # it does nothing until it is switched on and something then, and it says so
 # when it is switched on without the feature that it needs.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib inventory fails;
 

@@ -1,7 +1,7 @@
 # What the stand-ins accept is what NixOS and the other inputs really have: their
 # own declarations are in the tables of real options, and a definition that is
 # not in them, or of another type, fails.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib inventory;
   features = lib.attrNames inventory.features;

@@ -1,5 +1,5 @@
 # The list of secrets and its templates are in order, and what is not is found.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib fails;
   secrets = import ../../lib/secrets.nix { inherit lib; };

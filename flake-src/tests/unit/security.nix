@@ -1,6 +1,6 @@
 # The security modules: each assertion fires, and rules come out as nftables
 # wants them.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib fails;
   system =

@@ -1,6 +1,6 @@
 # lib/validation.nix finds what is wrong with a host, and nothing where nothing
 # is.
-{ standIn }:
+{ standIn, ... }:
 let
   inherit (standIn) lib;
   validate = import ../../lib/validation.nix { inherit lib; };

@@ -80,6 +80,39 @@ lint-tool:
 		echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once; this takes some minutes" >&2; \
 		GOBIN=$(CURDIR)/$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION); }
 
+# Documents and tables that the flake itself writes.
+STANDINS = $(foreach dir,$(wildcard flake-src/tests/stand-in/*),--override-input $(notdir $(dir)) path:$(CURDIR)/$(dir))
+
+define flake-document
+	@nix=$$(tools/nix/prepare $(STATE)/nix) && \
+	PATH="$$nix:$$PATH" HOME=$(CURDIR)/$(STATE)/home NIX_CONFIG='experimental-features = nix-command flakes' \
+	nix --store $(CURDIR)/$(STATE)/store eval --raw --no-write-lock-file path:$(CURDIR)/flake-src#legacyPackages.x86_64-linux.$(1) $(STANDINS) >docs/$(1).md.new 2>$(STATE)/$(1).log \
+	|| { cat $(STATE)/$(1).log >&2; rm -f docs/$(1).md.new; exit 1; }; \
+	mv docs/$(1).md.new docs/$(1).md
+endef
+
+.PHONY: cis
+cis: ## write docs/cis.md from what the flake says of each item
+	$(call flake-document,cis)
+
+.PHONY: hosts-doc
+hosts-doc: ## write docs/hosts.md from flake-src/tests/priorities.nix
+	$(call flake-document,hosts)
+
+.PHONY: vendor-hash
+vendor-hash: ## write the hash of the Go modules for the flake's package pcache
+	@nix=$$(tools/nix/prepare $(STATE)/nix) && tools/nix/vendor-hash "$$nix"
+
+.PHONY: test-real
+test-real: ## evaluate all hosts on real inputs with two versions of Nix (docs/flake-tests.md)
+	@old=$$(tools/nix/prepare --private $(STATE)/nix) && new=$$(tools/nix/prepare --private --suite sid $(STATE)/nix) && \
+	PANTHEROS_NIX_BIN=$$old PANTHEROS_NIX_BINS=$$old:$$new go test -tags real -count=1 -timeout 1h $(TESTFLAGS) -run TestReal ./pipeline/flake
+
+.PHONY: options
+options: ## write the tables of real options of the stand-ins from real inputs
+	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
+	PANTHEROS_NIX_BIN=$$nix go test -tags real -count=1 -timeout 1h -run TestRealOptions ./pipeline/flake -update
+
 .PHONY: clean
 clean: ## remove what was built and the private Nix store, keep the tools and the cache's key
 	@if [ -d $(STATE)/store ]; then chmod -R u+w $(STATE)/store; fi

@@ -5,31 +5,64 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// TestFlakeUnits builds the suites of flake-src/tests/unit on the stand-ins: a
-// case that is not as expected fails its suite's evaluation with both values.
-func TestFlakeUnits(t *testing.T) {
+// onStandIns runs a command of Nix with the flake's inputs replaced by the
+// stand-ins, in a checkout of its own; FLAKE in an argument is the flake.
+func onStandIns(t *testing.T, args ...string) result {
+	t.Helper()
 	c := newCheckout(t, "../../flake-src")
 	flake := filepath.Join(c.dir, "flake-src")
-	args := []string{"nix", "build", "--no-link", "--no-write-lock-file"}
 	inputs, err := os.ReadDir(filepath.Join(flake, "tests/stand-in"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	var overrides []string
 	for _, input := range inputs {
-		args = append(args, "--override-input", input.Name(), "path:"+filepath.Join(flake, "tests/stand-in", input.Name()))
+		overrides = append(overrides, "--override-input", input.Name(), "path:"+filepath.Join(flake, "tests/stand-in", input.Name()))
 	}
-	suites, err := filepath.Glob(filepath.Join(flake, "tests/unit/*.nix"))
-	if err != nil || len(suites) == 0 {
-		t.Fatalf("no suites: %v", err)
+	for i := range args {
+		args[i] = strings.ReplaceAll(args[i], "FLAKE", "path:"+flake)
 	}
-	for _, suite := range suites {
-		name := strings.TrimSuffix(filepath.Base(suite), ".nix")
-		args = append(args, "path:"+flake+"#legacyPackages.x86_64-linux.tests.unit-"+name)
+	return c.panther(t, append(args, append(overrides, "--no-write-lock-file")...)...)
+}
+
+// TestFlakeUnits builds the suites of flake-src/tests on the stand-ins: a case
+// that is not as expected fails its suite's evaluation with both values.
+func TestFlakeUnits(t *testing.T) {
+	args := []string{"nix", "build", "--no-link"}
+	for _, kind := range []string{"unit", "integration", "validation"} {
+		suites, err := filepath.Glob(filepath.Join("../../flake-src/tests", kind, "*.nix"))
+		if err != nil || len(suites) == 0 {
+			t.Fatalf("no suites of the kind %s: %v", kind, err)
+		}
+		for _, suite := range suites {
+			args = append(args, "FLAKE#legacyPackages.x86_64-linux.tests."+kind+"-"+strings.TrimSuffix(filepath.Base(suite), ".nix"))
+		}
 	}
-	r := c.panther(t, args...)
-	if r.code != 0 {
+	if r := onStandIns(t, args...); r.code != 0 {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+}
+
+// TestFlakeDocuments compares the documents that are written from the flake
+// with what it says now.
+func TestFlakeDocuments(t *testing.T) {
+	for document, target := range map[string]string{"cis": "cis", "hosts": "hosts-doc"} {
+		t.Run(document, func(t *testing.T) {
+			r := onStandIns(t, "nix", "eval", "--raw", "FLAKE#legacyPackages.x86_64-linux."+document)
+			if r.code != 0 {
+				t.Fatalf("exit code %d\n%s", r.code, r.stderr)
+			}
+			want, err := os.ReadFile("../../docs/" + document + ".md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), r.stdout); diff != "" {
+				t.Errorf("docs/%s.md is not up to date, run make %s (-committed +flake):\n%s", document, target, diff)
+			}
+		})
 	}
 }

@@ -23,12 +23,16 @@ in
     ) (lib.filterAttrs (_: nixos: systemOf nixos == pkgs.stdenv.hostPlatform.system) nixosConfigurations)
   );
 
-  # The suites of tests/unit, built by `make test`. They evaluate hundreds of
+  # The suites of tests/, built by `make test`. They evaluate hundreds of
   # small systems, for which a nightly `nix flake check` should not wait.
   legacyPackages = forEachSystem (pkgs: {
     tests = import ../tests {
       inherit pkgs;
       hosts = nixosConfigurations;
+    };
+    vmTests = import ../tests/vm {
+      inherit pkgs lib inputs;
+      inherit (own) inventory modules;
     };
     # What `make cis` writes to docs/cis.md.
     cis = import ../lib/cis-document.nix { inherit lib; } (

@@ -1,7 +1,9 @@
-# Every machine looks after its own store: old generations go, equal files are
-# linked. Weekly, as the brief's schedule has it.
+# Every machine looks after itself: daily, weekly and monthly checks; old
+# generations go, equal files of the store are linked.
 { lib, ... }:
 {
+  pantherOS.services.maintenance.enable = lib.mkDefault true;
+
   nix.gc = {
     automatic = lib.mkDefault true;
     dates = lib.mkDefault "weekly";

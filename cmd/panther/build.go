@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -160,6 +161,9 @@ func (a *app) prepare(ctx context.Context, p *project, o *options, cfg *pipeline
 	if err := w.requirePcache(); err != nil {
 		return err
 	}
+	if strings.HasPrefix(o.cache, "attic") {
+		return nil // the server signs
+	}
 	if o.keyFile == "" {
 		o.keyFile = filepath.Join(p.state, "cache-key")
 		if err := w.ensureKey(ctx, o.keyFile); err != nil {
@@ -194,6 +198,9 @@ func (o *options) fillIn(p *project) error {
 		if err := writable(o.out); err != nil {
 			return err
 		}
+	}
+	if o.keyFile != "" && strings.HasPrefix(o.cache, "attic") {
+		return usageError("--secret-key-file: an Attic server signs with its own key; leave the key out")
 	}
 	if o.keyFile != "" && !isFile(o.keyFile) {
 		return usageError("--secret-key-file: there is no file %s", o.keyFile)

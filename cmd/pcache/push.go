@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"gitlab.com/pantheros/pantheros/internal/attic"
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 	"gitlab.com/pantheros/pantheros/internal/nix"
@@ -122,7 +123,9 @@ type pushRun struct {
 	named   map[string][]nix.StorePath
 	started time.Time
 	left    binarycache.Upstream // what is left to upstreams
-	logs    int                  // of builds that were sent
+
+	serverKeys []string // that the server signs with, of an Attic cache
+	logs       int      // of builds that were sent
 }
 
 func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions) error {
@@ -177,6 +180,9 @@ func (r *pushRun) open(cacheAddress string) (err error) {
 	r.extras.orElse(r.addr.extras)
 	if r.keys, err = secretKeys(r.keyFiles, r.addr.config.SecretKeyFiles); err != nil {
 		return err
+	}
+	if r.addr.attic != nil && len(r.keyFiles) > 0 {
+		return usagef("--secret-key-file: the server of cache %s signs with its own key", r.addr.name)
 	}
 	if len(r.keys) > 0 && r.unsigned {
 		return usagef("--unsigned contradicts the signing key that was given")
@@ -263,6 +269,9 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 	sink, err := r.sink(ctx)
 	if err != nil {
 		return nil, cache.Result{}, err
+	}
+	if s, ok := sink.(*attic.Sink); ok && s.Config().PublicKey != "" {
+		r.serverKeys = []string{s.Config().PublicKey}
 	}
 	result, err := cache.Copy(ctx, sink, r.store, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
 	if result.Outcomes != nil && ctx.Err() == nil {
@@ -362,8 +371,12 @@ func (r *pushRun) report(result cache.Result, generations map[string]string, err
 	case err != nil:
 		p.Status, p.Error = report.Failed, err.Error()
 	}
-	for _, k := range r.keys {
-		p.PublicKeys = append(p.PublicKeys, k.Public().String())
+	if r.addr.attic != nil {
+		p.PublicKeys = r.serverKeys
+	} else {
+		for _, k := range r.keys {
+			p.PublicKeys = append(p.PublicKeys, k.Public().String())
+		}
 	}
 	rootsOf := make([][]int, len(result.Outcomes))
 	add := func(name string, paths []nix.StorePath) {

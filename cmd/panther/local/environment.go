@@ -66,6 +66,21 @@ var passedSystem = []string{
 	"NIX_REMOTE", "NIX_CONF_DIR", "NIX_USER_CONF_FILES", "NIX_STATE_DIR", "NIX_STORE_DIR", "NIX_LOG_DIR",
 }
 
+// passedToCache say who the caller is to a cache, and how to reach it: for
+// pcache alone. HOME and XDG_CONFIG_HOME lead to the caller's configurations
+// of pcache, Attic and Amazon.
+var passedToCache = []string{
+	"HOME", "XDG_CONFIG_HOME", "NETRC",
+	"PCACHE_CONFIG", "PCACHE_TOKEN",
+	"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+	"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
+	"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE",
+	"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME",
+	"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+	"AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+	"AWS_EC2_METADATA_DISABLED",
+}
+
 // Shell prepares the folders that the environment needs and returns a Shell
 // whose commands run in it.
 func (e Environment) Shell() (*Shell, error) {
@@ -119,7 +134,14 @@ func (e Environment) Shell() (*Shell, error) {
 		settings = append(settings, "substituters =")
 	}
 	env = append(env, "NIX_CONFIG="+strings.Join(settings, "\n"))
-	return &Shell{Env: env, Path: path}, nil
+	var cache []string
+	// A run that fetches nothing may push all the same.
+	for _, name := range append(slices.Clone(passedToCache), passedOnline...) {
+		if value, ok := getenv(name); ok {
+			cache = append(cache, name+"="+value)
+		}
+	}
+	return &Shell{Env: env, EnvOf: map[string][]string{"pcache": cache}, Path: path}, nil
 }
 
 // privateStore makes a chroot store's folders and returns the settings and

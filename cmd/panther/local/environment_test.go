@@ -57,6 +57,19 @@ func TestEnvironmentPrivate(t *testing.T) {
 			t.Errorf("%s=%s reaches the children", name, value)
 		}
 	}
+	shell, err := Environment{Nix: nix, Store: "auto", State: state, Offline: true, Getenv: func(name string) (string, bool) {
+		value, ok := map[string]string{"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "SECRET", "HOME": "/home/hayden", "OTHER": "SECRET"}[name]
+		return value, ok
+	}}.Shell()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := shell.EnvOf["pcache"]; !slices.Equal(got, []string{"HOME=/home/hayden", "AWS_SECRET_ACCESS_KEY=SECRET"}) {
+		t.Errorf("to pcache goes %q", got)
+	}
+	if len(shell.EnvOf) != 1 {
+		t.Errorf("further variables for %v", shell.EnvOf)
+	}
 	want := map[string]string{
 		"PATH":       nix.Dir + ":/opt/panther:/usr/bin:/bin",
 		"HOME":       filepath.Join(state, "home"),

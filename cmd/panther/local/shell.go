@@ -10,6 +10,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -34,6 +35,9 @@ const (
 type Shell struct {
 	// Env is the whole environment of the children, KEY=value.
 	Env []string
+	// EnvOf has further variables, by the name of the one program that gets
+	// them.
+	EnvOf map[string][]string
 	// Path lists the folders in which programs are looked up.
 	Path []string
 	// Dir is the folder the children run in; empty means this process's own.
@@ -64,7 +68,7 @@ func (s *Shell) Run(ctx context.Context, c pipeline.Command) (pipeline.Output, e
 	stderr := &lineWriter{each: c.OnStderr}
 	cmd := exec.CommandContext(ctx, program, c.Argv[1:]...)
 	cmd.Args[0] = c.Argv[0]
-	cmd.Env = append(append([]string(nil), s.Env...), c.Env...)
+	cmd.Env = slices.Concat(s.Env, s.EnvOf[c.Argv[0]], c.Env)
 	cmd.Dir = s.Dir
 	cmd.Stdout = stdout
 	cmd.Stderr = stderr

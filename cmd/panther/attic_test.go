@@ -22,16 +22,14 @@ func TestBuildAllToAttic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := exec.Command(filepath.Join(programs, "pcache"), "token", "ci", "--rights", "pull,push", "--cache", "main").Output()
+	if err := os.WriteFile(filepath.Join(dir, "key"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	made, err := exec.Command(filepath.Join(programs, "pcache"), "token", "ci", "--rights", "pull,push", "--file", filepath.Join(dir, "tokens")).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, line := tokenOf(t, string(made))
-	for name, text := range map[string]string{"key": string(key), "tokens": line + "\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	secret := strings.TrimSpace(string(made))
 	server := exec.Command(filepath.Join(programs, "pcache"), "serve", "--listen", "127.0.0.1:0", "--accept-pushes",
 		"--secret-key-file", filepath.Join(dir, "key"), "--tokens", filepath.Join(dir, "tokens"), "file://"+filepath.Join(dir, "cache"))
 	log, err := server.StderrPipe()

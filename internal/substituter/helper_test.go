@@ -275,7 +275,7 @@ func left(t testing.TB, root string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() != ".lock" && d.Name() != "nix-cache-info" {
+		if err == nil && !d.IsDir() && d.Name() != ".lock" && d.Name() != ".mirror" && d.Name() != "nix-cache-info" {
 			files = append(files, strings.TrimPrefix(path, root+"/"))
 		}
 		if errors.Is(err, os.ErrNotExist) {

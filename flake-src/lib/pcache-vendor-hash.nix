@@ -1,2 +1,2 @@
 # Hash of `go mod vendor`, written by `make vendor-hash`.
-"sha256-wvHYTiTkrSAn8sZCGtjQ/XW8qKFvyiOtxcP/lHr9MoU="
+"sha256-vnymxpDszFCH3P3rEXnrHCAtfWs1j68vc22FtAYupYc="

@@ -236,6 +236,8 @@ func (c *Cache) fly(ctx context.Context, f *flight, source string) {
 			}
 		}
 	} else {
+		// Noted first: who is woken looks for another upstream at once.
+		c.failed(f.from, f.info, f.key, err)
 		f.change(func() { f.err = err }) // ends the follower
 	}
 	if following {
@@ -254,8 +256,13 @@ func (c *Cache) fly(ctx context.Context, f *flight, source string) {
 		return
 	}
 	f.in.Discard()
+	f.mu.Lock()
+	noted := f.err != nil
+	f.mu.Unlock()
+	if !noted {
+		c.failed(f.from, f.info, f.key, err)
+	}
 	f.change(func() { f.err, f.over = err, true })
-	c.failed(f.from, f.info, f.key, err)
 }
 
 // failed notes what a failure says about an upstream.

@@ -3,6 +3,7 @@ package s3test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -98,6 +99,21 @@ func (s *Server) Stat(t testing.TB, bucket, name string) Object {
 		t.Fatalf("stat %s/%s on %s: %v", bucket, name, s.Kind, err)
 	}
 	return Object{Size: info.Size, ContentType: info.ContentType, ContentEncoding: info.Metadata.Get("Content-Encoding"), ETag: info.ETag}
+}
+
+// Get reads an object by its name in the bucket.
+func (s *Server) Get(t testing.TB, bucket, name string) []byte {
+	t.Helper()
+	object, err := s.admin.GetObject(t.Context(), bucket, name, minio.GetObjectOptions{})
+	if err != nil {
+		t.Fatalf("get %s/%s on %s: %v", bucket, name, s.Kind, err)
+	}
+	defer func() { _ = object.Close() }()
+	data, err := io.ReadAll(object)
+	if err != nil {
+		t.Fatalf("get %s/%s on %s: %v", bucket, name, s.Kind, err)
+	}
+	return data
 }
 
 // Put writes an object by its name in the bucket, as another program might.

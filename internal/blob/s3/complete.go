@@ -41,7 +41,10 @@ func (u *upload) whole() (existed bool, err error) {
 	if p == nil {
 		p = &part{budget: s.budget}
 	}
-	sum := u.sum(p)
+	// Always with its hash: versitygw keeps what came of a body whose sender
+	// was killed, as if it were the object, unless it has a hash to compare.
+	hash := p.sum()
+	sum := hex.EncodeToString(hash[:])
 	o := u.options()
 	if u.onlyNew {
 		o.SetMatchETagExcept("*")

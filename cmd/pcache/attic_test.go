@@ -563,3 +563,43 @@ type bufferedAnswer struct {
 func (b *bufferedAnswer) Header() http.Header         { return b.header }
 func (b *bufferedAnswer) WriteHeader(status int)      { b.status = status }
 func (b *bufferedAnswer) Write(p []byte) (int, error) { return b.body.Write(p) }
+
+// Attic's own client pushes to pcache serve, in the order that it likes, and a
+// stock Nix reads what it pushed. It runs where ATTIC names its binary.
+func TestAtticClient(t *testing.T) {
+	client := os.Getenv("ATTIC")
+	if client == "" {
+		return // there is nothing to run: the protocol's own tests above run always
+	}
+	s := startServe(t)
+	env := nixtest.New(t)
+	path := env.Build(t, `let base = sh "base-1.0" "echo base > $out"; in builtins.foldl' (below: n: sh "step-${n}" "mkdir $out; echo ${below} > $out/below; head -c 300000 /dev/zero > $out/zero; echo ${n} >> $out/zero") base [ "1" "2" "3" "4" "5" "6" "7" "8" ]`)
+	home := t.TempDir()
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := env.Command(client, args...)
+		cmd.Env = append(cmd.Env, "XDG_CONFIG_HOME="+home, "SHIM_ROOT="+env.Root)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("attic %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	run("login", "serve", s.endpoint, "none")
+	if out := run("cache", "info", "serve:main"); !strings.Contains(out, "serve-1:") {
+		t.Errorf("cache info:\n%s", out)
+	}
+	run("push", "serve:main", path)
+	if out := run("push", "serve:main", path); !strings.Contains(out, "All done") && !strings.Contains(out, "already cached") {
+		t.Logf("second push:\n%s", out)
+	}
+	key := ""
+	for line := range strings.Lines(s.must(t, env, "cache", "show", s.address("main"))) {
+		if text, ok := strings.CutPrefix(line, "public key"); ok {
+			key = strings.TrimSpace(text)
+		}
+	}
+	other := nixtest.Another(t)
+	other.Run(t, "nix", "copy", "--option", "trusted-public-keys", key, "--from", s.endpoint, path)
+	other.Run(t, "nix-store", "--verify", "--check-contents")
+}

@@ -134,7 +134,7 @@ const maxToken = 16 << 10
 // where none would have been needed: whoever sends one wants to know.
 func (g *Gate) Subject(r *http.Request) (Subject, error) {
 	secret, ok := Secret(r)
-	if !ok {
+	if !ok || len(g.Verifiers) == 0 { // who has no tokens has no wrong ones
 		return g.Anonymous, nil
 	}
 	if len(secret) > maxToken {

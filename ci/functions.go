@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
+	"gitlab.com/pantheros/pantheros/pipeline"
+	"gitlab.com/pantheros/pantheros/pipeline/flake"
+	"gitlab.com/pantheros/pantheros/pipeline/inventory"
+)
+
+// Writes what is generated from hosts.toml: flake.nix, and the folder of a host
+// that has none. Returns the changes; nothing where all is up to date.
+//
+// +generate
+func (m *Pantheros) Generate(ctx context.Context) (*dagger.Changeset, error) {
+	dir, err := m.checkout(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inv, err := inventory.Load(dir + "/hosts.toml")
+	if err != nil {
+		return nil, err
+	}
+	changes, err := flake.Plan(dir, inv)
+	if err != nil {
+		return nil, err
+	}
+	if err := flake.Apply(changes); err != nil {
+		return nil, err
+	}
+	return m.Source.WithDirectory(flakeName, dag.CurrentModule().Workdir(flakeName)).Changes(m.Source), nil
+}
+
+// Checks the flake and evaluates its hosts: what is generated is up to date,
+// every Nix file parses, nix flake check, and each host's toplevel, security and
+// services. Nothing is built. Prints a table, and fails if a check does.
+//
+// +check
+// +cache="never"
+func (m *Pantheros) Check(
+	ctx context.Context,
+	// Hosts to check; default: all.
+	// +optional
+	hosts []string,
+) error {
+	r, err := m.run(ctx, options{scope: pipeline.ScopeCheck, hosts: hosts})
+	if err != nil {
+		return err
+	}
+	fmt.Print(r.text)
+	return r.verdict()
+}
+
+// Checks and builds one host, without pushing it. Prints a table with the
+// toplevel's store path, and fails if the host does.
+//
+// +cache="never"
+func (m *Pantheros) Build(
+	ctx context.Context,
+	// The host.
+	host string,
+) (string, error) {
+	r, err := m.run(ctx, options{scope: pipeline.ScopeBuild, hosts: []string{host}})
+	if err != nil {
+		return "", err
+	}
+	return r.text, r.verdict()
+}
+
+// The whole job: writes what is generated, checks, builds every host in parallel
+// containers, pushes the closures to a signed cache while others still build, and
+// returns the report, with the cache where that is a directory.
+//
+// A host that fails does not stop the others. The run then ends with an error,
+// and `report` returns what a good one would have.
+//
+// +cache="never"
+func (m *Pantheros) BuildAll(
+	ctx context.Context,
+	// Hosts to build; default: all.
+	// +optional
+	hosts []string,
+	// report.json to show changes against. Default: that of the last run.
+	// +optional
+	previous *dagger.File,
+	// Name to keep the run's report under, besides "last".
+	// +default="last"
+	run string,
+	// Return the report, and no error, when a host or a check failed: for scripts
+	// that read the verdict in report.json.
+	// +optional
+	allowFailure bool,
+) (*dagger.Directory, error) {
+	return m.ship(ctx, options{
+		scope: pipeline.ScopePush, generate: true, hosts: hosts, previous: previous, name: run,
+	}, allowFailure)
+}
+
+// Pushes hosts to the cache, after checking and building them: for those that
+// the store has, that is soon done. Unlike `build-all` it writes nothing that is
+// generated, and takes the flake as it is.
+//
+// +cache="never"
+func (m *Pantheros) Push(
+	ctx context.Context,
+	// Hosts to push; default: all.
+	// +optional
+	hosts []string,
+	// Name to keep the run's report under, besides "last".
+	// +default="last"
+	run string,
+) (*dagger.Directory, error) {
+	return m.ship(ctx, options{scope: pipeline.ScopePush, hosts: hosts, name: run}, false)
+}
+
+func (m *Pantheros) ship(ctx context.Context, o options, allowFailure bool) (*dagger.Directory, error) {
+	if !volumeName.MatchString(o.name) {
+		return nil, fmt.Errorf("--run: %q is no name of a run (letters, digits, . _ -)", o.name)
+	}
+	r, err := m.run(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Print(r.text)
+	if err := r.verdict(); err != nil && !allowFailure {
+		return nil, err
+	}
+	return m.kept(o.name, r.id), nil
+}
+
+// The report of an earlier `build-all` or `push`, whatever became of it, with the
+// cache where that is a directory: report/report.json, report/report.md and the
+// others. A run that was cancelled left the report of what it had done.
+//
+// +cache="never"
+func (m *Pantheros) Report(
+	ctx context.Context,
+	// Name of the run.
+	// +default="last"
+	run string,
+) (*dagger.Directory, error) {
+	if !volumeName.MatchString(run) {
+		return nil, fmt.Errorf("--run: %q is no name of a run (letters, digits, . _ -)", run)
+	}
+	dir := m.kept(run, runID())
+	if ok, err := dir.Exists(ctx, "report/report.json"); err != nil || !ok {
+		if err == nil {
+			err = fmt.Errorf("no run %q is known to this engine", run)
+		}
+		return nil, err
+	}
+	return dir, nil
+}
+
+// The project's own tests, in a container with a Nix to test with. Returns what
+// go test printed.
+func (m *Pantheros) Test(
+	ctx context.Context,
+	// Packages to test.
+	// +default=["./..."]
+	packages []string,
+	// Tests to run, a regular expression; default: all.
+	// +optional
+	run string,
+) (string, error) {
+	argv := []string{"go", "test", "-timeout", "40m"}
+	if run != "" {
+		argv = append(argv, "-run", run)
+	}
+	const script = `export PANTHEROS_S3_BIN=$(tools/s3/prepare --no-minio /var/cache/pantheros)
+if [ -x /bin/busybox ] && command -v nix >/dev/null; then
+	export PANTHEROS_NIX_BIN=$(dirname "$(command -v nix)")
+else
+	export PANTHEROS_NIX_BIN=$(tools/nix/prepare --private /var/cache/pantheros/nix)
+fi
+exec "$@"`
+	return m.golang().
+		WithMountedCache("/var/cache/pantheros", dag.CacheVolume("pantheros-test-tools")).
+		WithMountedDirectory("/src", m.Source).
+		WithWorkdir("/src").
+		WithExec(append(append([]string{"sh", "-euc", script, "test"}, argv...), packages...),
+			// The tests make stores with sandboxes of their own.
+			dagger.ContainerWithExecOpts{InsecureRootCapabilities: true}).
+		Stdout(ctx)
+}
+
+// The S3 server of a rehearsal (--s3-server), with what was pushed to it: its
+// bucket is "cache", its port 7070. `dagger call bucket up` serves it to this
+// machine.
+func (m *Pantheros) Bucket() (*dagger.Service, error) {
+	if m.S3Server == nil {
+		return nil, errors.New("there is no --s3-server to run")
+	}
+	return m.bucket(), nil
+}

@@ -196,3 +196,17 @@ func (m *Pantheros) Bucket() (*dagger.Service, error) {
 	}
 	return m.bucket(), nil
 }
+
+// Compares every path of the store's volume with its hash, and fails if one is
+// not what Nix's database says.
+//
+// +cache="never"
+func (m *Pantheros) VerifyStore(ctx context.Context) (string, error) {
+	ctr, err := m.workshop(ctx, pipeline.InputsOffline)
+	if err != nil {
+		return "", err
+	}
+	return ctr.WithEnvVariable("PANTHEROS_RUN", runID()).
+		WithExec([]string{"nix-store", "--verify", "--check-contents"}).
+		CombinedOutput(ctx)
+}

@@ -69,6 +69,17 @@ nix: ## prepare a Nix and print the folder of its commands
 nix-versions: ## prepare the versions of Nix that the tests run with, and print their folders
 	@tools/nix/prepare --versions $(STATE)/nix
 
+.PHONY: dagger
+dagger: ## build Dagger's CLI and engine and the build image, for machines without Docker
+	@dir=$$(tools/dagger/prepare $(STATE)/dagger) && \
+	echo "tools/dagger/engine run $$dir dagger call --image-file=$$dir/image.tar --goproxy=$$(go env GOPROXY) build-all"
+
+.PHONY: e2e
+e2e: ## the Dagger module on the real engine, with an S3 server in it
+	@dir=$$(tools/dagger/prepare $(STATE)/dagger) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
+	PANTHEROS_DAGGER=$$dir PANTHEROS_S3_BIN=$$(cd $$s3 && pwd) PANTHEROS_GOPROXY=$$(go env GOPROXY) \
+	tools/dagger/engine run $$dir go test -count=1 -tags e2e -timeout 60m -v $(TESTFLAGS) ./e2e
+
 .PHONY: s3
 s3: ## build the S3 servers of the tests, MinIO as well (PANTHEROS_S3=all make test)
 	@tools/s3/prepare $(BIN)

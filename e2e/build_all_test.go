@@ -1,0 +1,141 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gitlab.com/pantheros/pantheros/pipeline/report"
+)
+
+const allPassed = "desktop passed ovh-cloud-vps passed yoga passed zephyrus passed"
+
+// TestPantherOS takes the fleet through the module: all green and pushed
+// to a bucket, nothing to do, a red host, a cancelled run, a store that verifies.
+func TestPantherOS(t *testing.T) {
+	m := newModule(t)
+	var first *report.Report
+	t.Run("all green", func(t *testing.T) {
+		out := t.TempDir()
+		r := m.call(t, "build-all", "-o", out).want(t, 0)
+		first = exported(t, out)
+		if got := statuses(first); got != allPassed {
+			t.Fatalf("%s, want %s", got, allPassed)
+		}
+		if !strings.HasPrefix(first.Run.Engine, "dagger v") {
+			t.Errorf("engine %q", first.Run.Engine)
+		}
+		if first.Push == nil || first.Push.Sent.Paths != len(first.Paths) || len(first.Push.Roots) != 4 {
+			t.Errorf("push %+v of %d paths", first.Push, len(first.Paths))
+		}
+		t.Logf("cold build-all took %s, of which the run %.1f s", r.took, first.Run.Seconds)
+	})
+	if t.Failed() {
+		return
+	}
+	t.Run("a second run sends nothing", func(t *testing.T) {
+		out := t.TempDir()
+		r := m.call(t, "build-all", "-o", out).want(t, 0)
+		rep := exported(t, out)
+		if rep.Push.Sent.Paths != 0 || !hostOf(t, rep, "yoga").Changes.SameToplevel {
+			t.Errorf("sent %+v", rep.Push.Sent)
+		}
+		t.Logf("warm build-all took %s, of which the run %.1f s", r.took, rep.Run.Seconds)
+	})
+	t.Run("check", func(t *testing.T) { m.call(t, "check").want(t, 0) })
+	t.Run("build one host", func(t *testing.T) {
+		contains(t, m.call(t, "build", "--host=yoga").want(t, 0).stdout, hostOf(t, first, "yoga").Toplevel)
+	})
+	t.Run("a red host", func(t *testing.T) {
+		m.change(t, "zephyrus", "broken-1.0", "echo configuring; echo oh no; exit 3")
+		contains(t, m.call(t, "build-all").want(t, 1).stderr, "oh no")
+		out := t.TempDir()
+		m.call(t, "report", "-o", out).want(t, 0)
+		rep := exported(t, out)
+		if got, want := statuses(rep), strings.Replace(allPassed, "zephyrus passed", "zephyrus failed", 1); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+		f := hostOf(t, rep, "zephyrus").Failure
+		if f == nil || f.Step != "build" || strings.Join(f.LogTail, "|") != "configuring|oh no" {
+			t.Errorf("failure %+v", f)
+		}
+		for _, root := range rep.Push.Roots {
+			if root.Generation == "" {
+				t.Errorf("%s was not pushed", root.Name)
+			}
+		}
+	})
+	t.Run("cancelled in a build", func(t *testing.T) {
+		m.restore(t)
+		marker := fmt.Sprintf("3000%d", os.Getpid())
+		m.change(t, "yoga", "slow-1.0", "sleep "+marker)
+		r := m.start(t, "build", "--host=yoga")
+		eventually(t, "the slow builder starts", func() bool { return processes(t, "sleep\x00"+marker) > 0 })
+		began := time.Now()
+		if err := r.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if got := wait(t, r); got.code == 0 {
+			t.Error("a cancelled call ended with success")
+		}
+		eventually(t, "the builder ends", func() bool { return processes(t, "sleep\x00"+marker) == 0 })
+		took := time.Since(began)
+		t.Logf("it took %s to stop", took)
+		if took > 20*time.Second {
+			t.Errorf("it took %s to stop", took)
+		}
+	})
+	t.Run("the store verifies and is used again", func(t *testing.T) {
+		m.restore(t)
+		m.call(t, "verify-store").want(t, 0)
+		m.call(t, "build", "--host=yoga").want(t, 0)
+	})
+}
+
+// change gives a host a package that is built by a script.
+func (m *module) change(t *testing.T, host, name, script string) {
+	t.Helper()
+	folder := filepath.Join(m.source, "flake-src/hosts", host)
+	if err := os.Rename(filepath.Join(folder, "configuration.nix"), filepath.Join(folder, "original.nix")); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`{ pkgs, ... }:
+{
+  imports = [ ./original.nix ];
+  environment.systemPackages = [
+    (derivation {
+      name = %q;
+      system = "x86_64-linux";
+      builder = "/bin/sh";
+      args = [ "-c" %q ];
+    })
+  ];
+}
+`, name, script)
+	if err := os.WriteFile(filepath.Join(folder, "configuration.nix"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// processes counts those of this machine whose arguments have that in them: a
+// container's are among them.
+func processes(t *testing.T, arguments string) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), arguments) {
+			n++
+		}
+	}
+	return n
+}

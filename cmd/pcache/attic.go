@@ -87,6 +87,13 @@ func openAttic(text string, c config.Cache) (address, error) {
 		return address{}, usageError{err}
 	}
 	a := address{name: k.String(), attic: client}
+	// Read without asking for its configuration, every cache is here; the
+	// configuration may name a nearer place.
+	files, err := httpread.New(httpread.Config{URL: strings.TrimRight(k.Endpoint, "/") + "/" + k.Cache, Token: k.Token, CAFile: c.CAFile})
+	if err != nil {
+		return address{}, usageError{err}
+	}
+	a.reader = files
 	// A cache that only its key's holders may read has its configuration
 	// behind the token; a public one can be read without asking for it.
 	reader := func(ctx context.Context, retry remote.Retry) (*httpread.Reader, attic.CacheConfig, error) {

@@ -278,6 +278,19 @@ func TestAtticPushAndPull(t *testing.T) {
 			t.Errorf("a closure: %+v", p.Sent)
 		}
 		nixtest.Another(t).Run(t, "nix", "copy", "--option", "netrc-file", netrc, "--option", "trusted-public-keys", key, "--from", strings.TrimPrefix(address, "attic+"), path)
+		// What looks at a cache, and what brings it near, knows Attic as well.
+		if out := s.must(t, env, "info", address, path); !strings.Contains(out, path) {
+			t.Errorf("info:\n%s", out)
+		}
+		if out := s.must(t, env, "ls", address, path+"/bin"); !strings.Contains(out, "hello") {
+			t.Errorf("ls: %s", out)
+		}
+		if out := s.must(t, env, "cat", address, path+"/bin/hello"); !strings.HasPrefix(out, "#!/bin/sh") {
+			t.Errorf("cat: %s", out)
+		}
+		near := filepath.Join(t.TempDir(), "near")
+		s.must(t, env, "warm", "--public-key", key, "--to", near, address, path)
+		nixtest.Another(t).Run(t, "nix", "copy", "--option", "trusted-public-keys", key, "--from", "file://"+near, path)
 		if _, errs, code := s.run(t, nixtest.Another(t), "pull", "--public-key", "other-1:"+strings.SplitN(key, ":", 2)[1], address, path); code != exitDamaged {
 			t.Errorf("another key: %d %s", code, errs)
 		}

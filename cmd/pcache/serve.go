@@ -127,6 +127,11 @@ func serve(cmd *cobra.Command, args []string, o serveOptions) error {
 		// works harder. It is no bound of what is needed.
 		debug.SetMemoryLimit(160 << 20)
 	}
+	if os.Getenv("GOGC") == "" {
+		// Little is alive while small things are answered, so that the collector
+		// would run all the time. Below the limit it may wait.
+		debug.SetGCPercent(400)
+	}
 	logger, flush := newServeLog(cmd.ErrOrStderr())
 	defer flush()
 	s := &cacheServer{o: o, log: logger, registry: prometheus.NewRegistry()}

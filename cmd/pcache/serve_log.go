@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"log"
 	"log/slog"
@@ -42,16 +43,54 @@ func (l *serveLog) access(write bool, m *requestMetrics) func(webserver.Access) 
 		if !write {
 			return
 		}
-		attrs := []slog.Attr{
-			slog.String("method", a.Method), slog.String("path", a.Path), slog.Int("status", a.Status),
-			slog.Int64("bytes", a.Bytes), slog.Float64("ms", float64(a.Took.Microseconds())/1000),
-			slog.String("remote", a.Remote), slog.String("who", a.Subject),
-		}
-		if a.Cut {
-			attrs = append(attrs, slog.Bool("cut", true))
-		}
-		l.LogAttrs(nil, slog.LevelInfo, "request", attrs...) //nolint:staticcheck // the handler takes no context
+		b, _ := lines.Get().(*[]byte)
+		*b = appendAccess((*b)[:0], time.Now(), a)
+		_, _ = l.out.Write(*b)
+		lines.Put(b)
 	}
+}
+
+var lines = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendAccess appends a request's line as slog's JSON handler would write it.
+// With slog, the line was a tenth of what answering a narinfo costs.
+func appendAccess(b []byte, now time.Time, a webserver.Access) []byte {
+	b = append(b, `{"time":"`...)
+	b = now.AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","level":"INFO","msg":"request","method":`...)
+	b = appendJSON(b, a.Method)
+	b = append(b, `,"path":`...)
+	b = appendJSON(b, a.Path)
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(a.Status), 10)
+	b = append(b, `,"bytes":`...)
+	b = strconv.AppendInt(b, a.Bytes, 10)
+	b = append(b, `,"ms":`...)
+	b = strconv.AppendFloat(b, float64(a.Took.Microseconds())/1000, 'f', -1, 64)
+	b = append(b, `,"remote":`...)
+	b = appendJSON(b, a.Remote)
+	b = append(b, `,"who":`...)
+	b = appendJSON(b, a.Subject)
+	if a.Cut {
+		b = append(b, `,"cut":true`...)
+	}
+	return append(b, "}\n"...)
+}
+
+// appendJSON appends a string of JSON. What is not plain goes the long way.
+func appendJSON(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, err := json.Marshal(s)
+			if err != nil { // it cannot be: invalid UTF-8 is replaced
+				return append(b, `""`...)
+			}
+			return append(b, text...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
 // lateWriter gathers what is written and passes it on soon after.

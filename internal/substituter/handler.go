@@ -44,6 +44,9 @@ const (
 // Classify says what the path of a request, without its first slash, names.
 // All that is not KindNone is a key of a blob store.
 func Classify(key string) Kind {
+	if name, ok := strings.CutSuffix(key, ".narinfo"); ok && nix.IsHashPart(name) {
+		return KindNARInfo // most requests are of this kind
+	}
 	if blob.CheckKey(key) != nil {
 		return KindNone
 	}
@@ -53,8 +56,6 @@ func Classify(key string) Kind {
 		switch name, ext, _ := strings.Cut(key, "."); {
 		case key == "nix-cache-info" || key == "public-keys":
 			return KindInfo
-		case ext == "narinfo" && nix.IsHashPart(name):
-			return KindNARInfo
 		case ext == "ls" && nix.IsHashPart(name):
 			return KindOther
 		}

@@ -8,15 +8,16 @@ import (
 
 // metrics count what a Cache does. docs/serve.md lists them.
 type metrics struct {
-	lookups   *prometheus.CounterVec
-	upstream  *prometheus.CounterVec
-	received  *prometheus.CounterVec
-	damaged   *prometheus.CounterVec
-	flights   prometheus.Gauge
-	coalesced prometheus.Counter
-	hits      prometheus.Counter
-	misses    prometheus.Counter
-	unkept    prometheus.Counter
+	lookups    *prometheus.CounterVec
+	upstream   *prometheus.CounterVec
+	received   *prometheus.CounterVec
+	damaged    *prometheus.CounterVec
+	flights    prometheus.Gauge
+	remembered prometheus.Counter // of lookups, the most frequent
+	coalesced  prometheus.Counter
+	hits       prometheus.Counter
+	misses     prometheus.Counter
+	unkept     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -37,6 +38,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		misses:    counter("local_misses_total", "Requests for a NAR that was not kept."),
 		unkept:    counter("unkept_total", "NARs passed on without keeping them for lack of room."),
 	}
+	m.remembered = m.lookups.WithLabelValues("memory")
 	if r != nil {
 		r.MustRegister(m.lookups, m.upstream, m.received, m.damaged, m.flights, m.coalesced, m.hits, m.misses, m.unkept)
 	}

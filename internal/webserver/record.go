@@ -1,7 +1,6 @@
 package webserver
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"time"
@@ -18,12 +17,11 @@ type Access struct {
 	Cut          bool // the connection was cut, so that the client notices
 }
 
-type subjectKey struct{}
-
-// SetSubject notes for the access log who sent a request.
-func SetSubject(ctx context.Context, name string) {
-	if s, ok := ctx.Value(subjectKey{}).(*string); ok {
-		*s = name
+// SetSubject notes for the access log who sent the request that w answers. w is
+// what the Server's handler was given; otherwise nothing is noted.
+func SetSubject(w http.ResponseWriter, name string) {
+	if r, ok := w.(*recorder); ok {
+		r.subject = name
 	}
 }
 
@@ -31,14 +29,12 @@ func SetSubject(ctx context.Context, name string) {
 func (s *Server) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		var subject string
 		rec := &recorder{ResponseWriter: w, started: started}
 		if s.o.Access != nil {
-			r = r.WithContext(context.WithValue(r.Context(), subjectKey{}, &subject))
 			cut := true
 			defer func() {
 				s.o.Access(Access{
-					Method: r.Method, Path: r.URL.Path, Remote: r.RemoteAddr, Subject: subject,
+					Method: r.Method, Path: r.URL.Path, Remote: r.RemoteAddr, Subject: rec.subject,
 					Status: rec.status, Bytes: rec.bytes, Took: time.Since(started), Cut: cut,
 				})
 			}()
@@ -64,6 +60,7 @@ func serve(next http.Handler, w *recorder, r *http.Request) {
 type recorder struct {
 	http.ResponseWriter
 	started time.Time
+	subject string
 	status  int
 	bytes   int64
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -155,7 +156,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	release := sync.OnceFunc(func() { <-l.slots })
 	switch c := c.(type) {
 	case *net.TCPConn:
-		return &tcpConn{c, release}, nil
+		return &tcpConn{TCPConn: c, release: release}, nil
 	default:
 		return &otherConn{c, release}, nil
 	}
@@ -172,6 +173,25 @@ func (l *limited) Close() error {
 type tcpConn struct {
 	*net.TCPConn
 	release func()
+	until   atomic.Pointer[time.Time] // the write deadline that is set
+}
+
+// SetWriteDeadline leaves a deadline that is less than a second earlier: the
+// server sets one a minute ahead for each request, and timers cost.
+func (c *tcpConn) SetWriteDeadline(t time.Time) error {
+	if was := c.until.Load(); was != nil && !was.IsZero() {
+		if later := t.Sub(*was); later >= 0 && later < time.Second && time.Until(*was) > writeTimeout/2 {
+			return nil
+		}
+	}
+	c.until.Store(&t)
+	return c.TCPConn.SetWriteDeadline(t)
+}
+
+// SetDeadline sets both.
+func (c *tcpConn) SetDeadline(t time.Time) error {
+	c.until.Store(&t)
+	return c.TCPConn.SetDeadline(t)
 }
 
 // Close closes the connection.

@@ -65,11 +65,11 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	who, err := s.Gate.Subject(r)
 	if err != nil {
-		SetSubject(r.Context(), "?")
+		SetSubject(w, "?")
 		s.deny(w, http.StatusUnauthorized, err.Error())
 		return
 	}
-	SetSubject(r.Context(), who.Name)
+	SetSubject(w, who.Name)
 	for _, m := range s.mounts {
 		if strings.HasPrefix(path, m.prefix) {
 			m.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, who)))

@@ -187,6 +187,9 @@ func openBucket(text string, c config.Cache) (address, error) {
 		return address{}, usageError{err}
 	}
 	bucket.CAFile = c.CAFile
+	if dir, err := os.UserCacheDir(); err == nil {
+		bucket.State = filepath.Join(dir, "pcache", "uploads")
+	}
 	a := address{name: bucket.String()}
 	if err = a.obey(settings); err != nil {
 		return address{}, usagef("cache %q: %v", text, err)

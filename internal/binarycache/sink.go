@@ -310,6 +310,9 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 		}
 		return info, err
 	}
+	if errors.Is(err, blob.ErrAgain) {
+		return info, &cache.AgainError{Err: err}
+	}
 	info.FileHash, info.FileSize = c.sum(), c.n
 	if err == nil && looked != nil {
 		err = s.putExtras(ctx, p, info.URL, looked)

@@ -21,6 +21,11 @@ var ErrNotExist = errors.New("object does not exist")
 // ErrTooLarge is returned, wrapped, by ReadAll.
 var ErrTooLarge = errors.New("object is too large")
 
+// ErrAgain is wrapped by errors of a Put that another writer of the same key
+// disturbed: nothing was stored, and putting the object again, from its
+// beginning, starts anew.
+var ErrAgain = errors.New("the object must be put again")
+
 // Info describes an object.
 type Info struct {
 	Key      string

@@ -49,9 +49,15 @@ type Config struct {
 	VerifyUploads bool
 	// Requests bounds the requests that wait for their answer; 0: 128.
 	Requests int
-	Stall    time.Duration // how long no byte may move; 0: 30 s
-	Retry    remote.Retry
+	// State is a folder of this machine, made if need be, for what tells an
+	// unfinished upload that may be gone on with from one that another process
+	// is at work on; empty: only uploads that nothing has come to for 15 minutes
+	// are gone on with.
+	State string
+	Stall time.Duration // how long no byte may move; 0: 30 s
+	Retry remote.Retry
 
+	idle time.Duration                                                        // defaultIdle
 	dial func(ctx context.Context, network, address string) (net.Conn, error) // for tests
 }
 
@@ -195,6 +201,9 @@ func (c *Config) check() error {
 	}
 	if c.PartSize == 0 {
 		c.PartSize = defaultPart
+	}
+	if c.idle == 0 {
+		c.idle = defaultIdle
 	}
 	if c.Buffer == 0 {
 		c.Buffer = max(defaultBuffer, 4*c.PartSize)

@@ -127,6 +127,9 @@ func (u *upload) complete() (existed bool, err error) {
 		if u.onlyNew && exists(err) {
 			return true, nil
 		}
+		if disturbed(err) {
+			return false, u.vanished(err)
+		}
 		return false, u.refused(err)
 	}
 	u.done = true
@@ -182,9 +185,12 @@ func (u *upload) close() {
 		u.cur.free()
 		u.cur = nil
 	}
-	if u.id == "" || u.done {
-		return
-	}
+	left := u.id != "" && !u.done && (u.worthKeeping() || !u.abort())
+	u.lock.release(!left)
+}
+
+// abort takes the upload back and says whether it is gone.
+func (u *upload) abort() bool {
 	bound := abortTime
 	if u.ctx.Err() != nil {
 		bound = abortHaste
@@ -200,11 +206,11 @@ func (u *upload) close() {
 			return u.store.core.AbortMultipartUpload(ctx, u.store.config.Bucket, u.store.name(u.key), u.id)
 		})
 		if err != nil || u.started == 0 {
-			return
+			return err == nil || gone(err)
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(abortAgain):
 		}
 	}

@@ -3,9 +3,13 @@ package s3
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // SetDial has a store reach another address than its server's name says.
 func (c *Config) SetDial(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
 	c.dial = dial
 }
+
+// SetIdle says after how long an upload of another machine counts as dead.
+func (c *Config) SetIdle(d time.Duration) { c.idle = d }

@@ -32,6 +32,7 @@ type behind struct {
 	proxy  *s3test.Proxy
 	bucket string
 	store  *s3.Store
+	state  string // folder for locks, of tests of resuming
 }
 
 func eachBehind(t *testing.T, test func(t *testing.T, b *behind)) {

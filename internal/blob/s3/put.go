@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/blob"
@@ -17,8 +20,9 @@ import (
 
 // Put sends what fits into one part in one request, and more in several at
 // once, of which nothing is visible before the last request puts them
-// together. An upload that fails or is cancelled is taken back; what a killed
-// process leaves behind is invisible and costs room until the bucket's
+// together. An upload whose source fails, or of which little has arrived, is
+// taken back. What else is cut off stays on the server, invisible, and the next
+// Put of the key goes on with it; if none comes it costs room until the bucket's
 // lifecycle rule removes it (docs/s3.md).
 func (s *Store) Put(ctx context.Context, key string, r io.Reader, size int64) error {
 	_, err := s.put(ctx, key, r, size, false)
@@ -38,16 +42,24 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, size int64, on
 		return false, fmt.Errorf("put %s: %w", s.object(key), err)
 	}
 	if _, err := io.Copy(u, r); errors.Is(u.err, errExists) {
+		u.useless.Store(true)
 		return true, nil
 	} else if u.err != nil {
+		u.broken = true
 		return false, u.err // through whatever the source made of it
 	} else if err != nil {
+		u.broken = u.ctx.Err() != nil
 		return false, fmt.Errorf("put %s: %w", s.object(key), err)
 	}
 	if size >= 0 && u.n != size {
 		return false, fmt.Errorf("put %s: got %d bytes of %d", s.object(key), u.n, size)
 	}
-	return u.finish()
+	if existed, err = u.finish(); errors.Is(err, errExists) {
+		u.useless.Store(true)
+		return true, nil
+	}
+	u.broken = err != nil
+	return existed, err
 }
 
 // equalParts is how many parts of an object of unknown size are of one size.
@@ -93,8 +105,12 @@ type upload struct {
 
 	// Of an upload in parts:
 	id      string
-	done    bool // put together
-	started int  // parts
+	lock    *uploadLock
+	earlier map[int]minio.ObjectPart // that the server has, of another Put's upload; nil: it is this one's
+	broken  bool                     // it failed, and its source did not
+	useless atomic.Bool              // nobody is to go on with it
+	done    bool                     // put together
+	started int                      // parts
 	group   *errgroup.Group
 	sending context.Context // ends when a part fails
 	parts   []*minio.ObjectPart
@@ -263,23 +279,13 @@ func (u *upload) send() error {
 				return err
 			}
 		}
-		// Who cancels now would leave an upload behind whose name nobody has
-		// heard: the answer is waited for, if not for long.
-		patient, cancel := linger(u.ctx, abortHaste)
-		defer cancel()
-		err := s.do(patient, "put", u.key, aDocument, func(ctx context.Context) (err error) {
-			u.id, err = s.core.NewMultipartUpload(ctx, s.config.Bucket, s.name(u.key), u.options())
-			if err == nil && u.id == "" {
-				return errors.New("the answer names no upload, so it is not from an S3 server")
-			}
+		u.lock = s.lockUpload(u.key)
+		if found := s.unfinished(u.ctx, u.key, u.lock); found != nil {
+			u.id, u.earlier = found.id, found.parts
+		} else if err := u.initiate(); err != nil {
 			return err
-		})
-		if u.ctx.Err() != nil {
-			return u.ended(u.ctx, nil)
 		}
-		if err != nil {
-			return u.refused(err)
-		}
+		u.lock.note(u.id)
 		u.group, u.sending = errgroup.WithContext(u.ctx)
 	}
 	p := u.cur
@@ -289,21 +295,61 @@ func (u *upload) send() error {
 	u.parts = append(u.parts, sent)
 	u.group.Go(func() error {
 		defer p.free()
-		sum := u.sum(p)
-		measured := s.meter.Send(p.size)
-		defer func() { measured.Done(sent.ETag != "") }()
-		return s.do(u.sending, "put", u.key, aDocument, func(ctx context.Context) error {
-			got, err := s.core.PutObjectPart(ctx, s.config.Bucket, s.name(u.key), u.id, number, measured.Reader(p.reader()), p.size, minio.PutObjectPartOptions{
-				Sha256Hex: sum, DisableContentSha256: true,
-			})
-			if err == nil && got.ETag == "" {
-				err = errNoETag
-			}
-			*sent = got
-			return err
-		})
+		var there bool
+		if *sent, there = u.arrived(number, p); there {
+			return nil
+		}
+		return u.sendPart(number, p, sent)
 	})
 	return nil
+}
+
+// initiate begins an upload in parts.
+func (u *upload) initiate() error {
+	s := u.store
+	// Who cancels now would leave an upload behind whose name nobody has
+	// heard: the answer is waited for, if not for long.
+	patient, cancel := linger(u.ctx, abortHaste)
+	defer cancel()
+	err := s.do(patient, "put", u.key, aDocument, func(ctx context.Context) (err error) {
+		u.id, err = s.core.NewMultipartUpload(ctx, s.config.Bucket, s.name(u.key), u.options())
+		if err == nil && u.id == "" {
+			return errors.New("the answer names no upload, so it is not from an S3 server")
+		}
+		return err
+	})
+	if u.ctx.Err() != nil {
+		return u.ended(u.ctx, nil)
+	}
+	if err != nil {
+		return u.refused(err)
+	}
+	return nil
+}
+
+// sendPart sends a part and notes what the server says of it.
+func (u *upload) sendPart(number int, p *part, sent *minio.ObjectPart) error {
+	s := u.store
+	sum := u.sum(p)
+	*sent = minio.ObjectPart{}
+	measured := s.meter.Send(p.size)
+	defer func() { measured.Done(sent.ETag != "") }()
+	err := s.do(u.sending, "put", u.key, aDocument, func(ctx context.Context) error {
+		got, err := s.core.PutObjectPart(ctx, s.config.Bucket, s.name(u.key), u.id, number, measured.Reader(p.reader()), p.size, minio.PutObjectPartOptions{
+			Sha256Hex: sum, DisableContentSha256: true,
+		})
+		if err == nil && got.ETag == "" {
+			err = errNoETag
+		}
+		if err == nil {
+			*sent = got
+		}
+		return err
+	})
+	if disturbed(err) {
+		return u.vanished(err)
+	}
+	return err
 }
 
 // linger is a context that ends a while after ctx does.

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/blob"
@@ -43,6 +44,10 @@ type Store struct {
 
 	bucketMu   sync.Mutex
 	bucketSeen bool // the bucket is known to exist
+
+	noResume  atomic.Bool // the server does not tell of unfinished uploads
+	restartMu sync.Mutex
+	restarts  map[string]bool // keys whose next upload is to be a new one
 
 	createMu   sync.Mutex
 	createOnly *bool // whether the server honours If-None-Match; nil: not asked

@@ -18,6 +18,7 @@ type exchange struct {
 	kind       kind
 	retryAfter time.Duration
 	status     int
+	date       time.Time // of the answer, by the server's clock; zero: not said
 }
 
 // kind says what an answer's body is.
@@ -50,6 +51,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	x.status = resp.StatusCode
+	x.date, _ = http.ParseTime(resp.Header.Get("Date"))
 	x.retryAfter = remote.RetryAfter(resp.Header, time.Now())
 	if x.kind == anObject && resp.StatusCode < 300 {
 		return resp, nil

@@ -337,6 +337,21 @@ func TestAtticLostObject(t *testing.T) {
 	})
 }
 
+// A path with so many references that its upload's info does not fit into a
+// header.
+func TestAtticManyReferences(t *testing.T) {
+	forAttic(t, func(t *testing.T, s *atticServer, env *nixtest.Env) {
+		address, key := s.cache(t, env, "many")
+		path := env.Build(t, `let leaves = builtins.genList (n: sh "leaf-with-a-long-name-${toString n}" "echo ${toString n} > $out") 120; in sh "tree" "echo ${toString leaves} > $out"`)
+		if p := pushed(t, s.must(t, env, "push", "--json", address, path)); p.Sent.Paths != 121 {
+			t.Errorf("%+v", p.Sent)
+		}
+		other := nixtest.Another(t)
+		s.must(t, other, "pull", "--public-key", key, address, path)
+		other.Run(t, "nix-store", "--verify", "--check-contents")
+	})
+}
+
 // The cache's own settings, with the API as the server has it.
 func TestAtticCaches(t *testing.T) {
 	forAttic(t, func(t *testing.T, s *atticServer, env *nixtest.Env) {

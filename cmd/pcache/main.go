@@ -124,7 +124,7 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v (see %s --help)", err, cmd.CommandPath())
 	})
-	root.AddCommand(newPush(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(),
+	root.AddCommand(newPush(), newSign(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(),
 		newServe(), newWarm(), newUse(), newToken(), newInfo(), newLs(), newCat(), newKeygen(), newPubkey())
 	return root
 }

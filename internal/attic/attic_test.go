@@ -189,7 +189,7 @@ func FuzzParseAddress(f *testing.F) {
 
 func FuzzServers(f *testing.F) {
 	f.Add([]byte(attics))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		if s, err := parseServers("file", data); err == nil {
 			_, _ = s.lookup("")
 		}

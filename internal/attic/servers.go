@@ -95,7 +95,7 @@ func parseServers(file string, data []byte) (*Servers, error) {
 // only one.
 func (s *Servers) lookup(name string) (Server, error) {
 	if s == nil || len(s.byName) == 0 {
-		return Server{}, errors.New("Attic's configuration (~/.config/attic/config.toml) names no server: give the address, attic+https://HOST/CACHE")
+		return Server{}, errors.New("the configuration of Attic (~/.config/attic/config.toml) names no server: give the address, attic+https://HOST/CACHE")
 	}
 	if name == "" {
 		name = s.primary

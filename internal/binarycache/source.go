@@ -144,7 +144,6 @@ func (s *Source) absentReference(ctx context.Context, from, p nix.StorePath) err
 	return fmt.Errorf("%s refers to %s, which is not there: %w", from, p, ErrDamaged)
 }
 
-// narInfo asks the caches in their order for a path.
 // Info reads the narinfo of one path and checks its signature, without what it
 // refers to. OpenNAR can read the path then.
 func (s *Source) Info(ctx context.Context, p nix.StorePath) (nix.PathInfo, error) {
@@ -152,6 +151,7 @@ func (s *Source) Info(ctx context.Context, p nix.StorePath) (nix.PathInfo, error
 	return n.PathInfo, err
 }
 
+// narInfo asks the caches in their order for a path.
 func (s *Source) narInfo(ctx context.Context, p nix.StorePath) (nix.NARInfo, error) {
 	var n nix.NARInfo
 	var err error

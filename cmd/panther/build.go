@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab.com/pantheros/pantheros/pipeline"
-	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
 func newCheck(a *app) *cobra.Command {
@@ -129,7 +128,7 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 	}
 	closeCheckpoints := func() {}
 	if o.report != "" {
-		c := newCheckpoints(func(rep *report.Report) error { return o.write(rep) },
+		c := newCheckpoints(o.write,
 			func(err error) { a.tellf("the report of the run so far: %v", err) })
 		cfg.Checkpoint, closeCheckpoints = c.mark, c.close
 	}

@@ -21,7 +21,7 @@ func TestBuildAll(t *testing.T) {
 	first := c.panther(t, "build-all").want(t, 0)
 	contains(t, first.stdout,
 		"3 of 3 passed", "OFFLINE INPUTS",
-		"report  "+filepath.Join(c.dir, "out/report/report.md"),
+		"report  "+filepath.Join(c.dir, "out/report/report.html"),
 		"cache   file://"+filepath.Join(c.dir, "out/cache"),
 		"extra-trusted-public-keys = pantheros-local-1:",
 	)

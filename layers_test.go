@@ -55,7 +55,7 @@ var layers = []struct {
 	{"internal/blob/throttle", []string{"internal/blob"}, nil},
 	{"internal/mirror", []string{"internal/nix", "internal/binarycache"}, []string{"golang.org/x/sys"}},
 	{"internal/substituter", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/mirror"}, []string{"github.com/prometheus/client_golang"}},
-	{"internal/intake", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/binarycache", "internal/substituter"}, nil},
+	{"internal/intake", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/binarycache", "internal/binarycache/lease", "internal/substituter"}, []string{"golang.org/x/sync"}},
 	{"internal/webserver", []string{"internal/token"}, nil},
 	{"internal/nixtest", nil, nil},
 	{"internal/badnet", nil, nil},

@@ -189,7 +189,7 @@ func (s *cacheServer) close() {
 		s.cache.Close()
 	}
 	if s.mirror != nil {
-		s.mirror.Close()
+		_ = s.mirror.Close()
 	}
 }
 
@@ -336,7 +336,7 @@ func (s *cacheServer) openIntake(first address, trusted []nix.PublicKey) error {
 	answers := api.New(api.Options{
 		Cache: s.o.name, StoreDir: s.o.storeDir, Priority: s.o.priority, Public: s.o.tokens == "" || s.o.public,
 		Key: func() string { return publicKeyOf(first, sign) }, Upstream: func() []string { return nil },
-		Intake: in, Visible: s.cache.Visible, Subject: func(ctx context.Context) token.Subject { return webserver.Subject(ctx) },
+		Intake: in, Visible: s.cache.Visible, Subject: webserver.Subject,
 	})
 	s.site.Mount("/_api/", answers)
 	s.site.Mount("/"+s.o.name+"/attic-cache-info", answers)
@@ -421,7 +421,7 @@ func (s *cacheServer) listeners() ([]net.Listener, error) {
 			network, where = "unix", path
 			// What a killed server left; one that lives still answers.
 			if c, err := net.Dial("unix", path); err == nil {
-				c.Close()
+				_ = c.Close()
 				return nil, fmt.Errorf("listen on %s: another server does", a)
 			}
 			if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
@@ -431,7 +431,7 @@ func (s *cacheServer) listeners() ([]net.Listener, error) {
 		l, err := net.Listen(network, where)
 		if err != nil {
 			for _, open := range all {
-				open.Close()
+				_ = open.Close()
 			}
 			return nil, fmt.Errorf("listen on %s: %v", a, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -153,7 +154,7 @@ type requestKind struct {
 func (m *requestMetrics) note(a webserver.Access) {
 	key := requestKind{a.Method, substituter.Classify(strings.TrimPrefix(a.Path, "/")), a.Status}
 	switch a.Method {
-	case "GET", "HEAD", "PUT", "POST", "DELETE", "PATCH":
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodPatch:
 	default:
 		key.method = "other"
 	}

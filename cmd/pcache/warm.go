@@ -181,7 +181,7 @@ func (w *warmRun) stay(ctx context.Context, roots []string) error {
 	for {
 		seen, err := w.round(ctx, roots, last)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // to be told to end is the way it ends
 		}
 		if err != nil {
 			var usage usageError
@@ -495,7 +495,7 @@ func (w *warmRun) print(roots []binarycache.Root, result cache.Result, started t
 		return printJSON(out, r)
 	}
 	if err != nil {
-		return nil // the error says it
+		return nil //nolint:nilerr // who called tells it
 	}
 	return w.printLine(out, r, strings.Join(names, ", "))
 }

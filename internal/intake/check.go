@@ -85,7 +85,7 @@ func (c *check) Read(p []byte) (int, error) {
 		c.pipe.CloseWithError(c.err)
 		return 0, c.err
 	}
-	c.pipe.Close()
+	_ = c.pipe.Close()
 	if err := <-c.verdict; err != nil {
 		c.err = err
 		return 0, c.err

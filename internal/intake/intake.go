@@ -20,6 +20,8 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/nix"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Options of an Intake. Store is needed.
@@ -231,6 +233,18 @@ func (i *Intake) Publish(ctx context.Context, n nix.NARInfo) error {
 	if err := i.sign(&n); err != nil {
 		return err
 	}
+	release, err := i.hold(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer release()
+	// By now no garbage collection deletes the NAR that was found. One may
+	// have done so before.
+	if _, err := i.o.Store.Stat(ctx, n.URL); errors.Is(err, blob.ErrNotExist) {
+		return &Refusal{Conflict: true, Reason: fmt.Sprintf("its NAR %s is not in the cache any more: send it again", n.URL)}
+	} else if err != nil {
+		return fmt.Errorf("ask cache %s for %s: %w", i.o.Name, n.URL, err)
+	}
 	if err := i.checkReferences(ctx, n); err != nil {
 		return err
 	}
@@ -295,16 +309,27 @@ func (i *Intake) sign(n *nix.NARInfo) error {
 }
 
 func (i *Intake) checkReferences(ctx context.Context, n nix.NARInfo) error {
-	var missing []nix.StorePath
-	for _, r := range n.References {
+	there := make([]bool, len(n.References))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for k, r := range n.References {
 		if r == n.Path {
+			there[k] = true
 			continue
 		}
-		ok, err := i.o.Visible(ctx, r)
-		if err != nil {
-			return fmt.Errorf("ask whether %s is there, which %s refers to: %w", r, n.Path, err)
-		}
-		if !ok {
+		group.Go(func() (err error) {
+			if there[k], err = i.has(ctx, r); err != nil {
+				return fmt.Errorf("ask whether %s is there, which %s refers to: %w", r, n.Path, err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	var missing []nix.StorePath
+	for k, r := range n.References {
+		if !there[k] {
 			missing = append(missing, r)
 		}
 	}

@@ -310,7 +310,7 @@ func (c *Cache) download(ctx context.Context, f *flight, source string) (sum nix
 			}
 			f.change(func() { f.have = n })
 		}
-		if rerr == io.EOF {
+		if errors.Is(rerr, io.EOF) {
 			break
 		}
 		if rerr != nil {

@@ -223,7 +223,7 @@ func (c *Cache) serveRoot(w http.ResponseWriter, r *http.Request, key string) {
 		Fail(w, http.StatusNotFound, "not the name of a root and a generation")
 		return
 	}
-	var failure error = blob.ErrNotExist
+	failure := blob.ErrNotExist
 	for _, u := range c.upstreams {
 		var root binarycache.Root
 		err := u.call(r.Context(), func(ctx context.Context) (err error) {

@@ -157,7 +157,7 @@ func newFront(t testing.TB, o substituter.Options) *front {
 	}
 	f.URL = serveOn(t, server)
 	t.Cleanup(func() {
-		f.Cache.Close()
+		f.Close()
 		f.client.CloseIdleConnections()
 	})
 	return f

@@ -62,7 +62,7 @@ func (c *Cache) lookup(ctx context.Context, hashPart string) (*record, error) {
 		c.metrics.lookups.WithLabelValues("absent-memory").Inc()
 		return nil, blob.ErrNotExist
 	}
-	return c.asks.do(ctx, hashPart, c.background, func(ctx context.Context) (*record, error) {
+	return c.asks.do(ctx, c.background, hashPart, func(ctx context.Context) (*record, error) {
 		return c.ask(ctx, hashPart)
 	})
 }

@@ -115,12 +115,6 @@ func (b *brief) remove(key string) {
 	b.removed[key] = time.Now()
 }
 
-func (b *brief) clear() {
-	b.mu.Lock()
-	b.until = nil
-	b.mu.Unlock()
-}
-
 // questions has one asking for all who want to know the same.
 type questions struct {
 	mu    sync.Mutex
@@ -135,7 +129,7 @@ type question struct {
 
 // do calls f once for all who call do with the same key meanwhile. f runs with
 // background, so that the first asker's going away fails nobody else.
-func (q *questions) do(ctx context.Context, key string, background context.Context, f func(ctx context.Context) (*record, error)) (*record, error) {
+func (q *questions) do(ctx, background context.Context, key string, f func(ctx context.Context) (*record, error)) (*record, error) {
 	q.mu.Lock()
 	if q.under == nil {
 		q.under = make(map[string]*question)

@@ -2,6 +2,7 @@ package substituter_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -43,7 +44,7 @@ func TestSlowReaders(t *testing.T) {
 			slow := ask()
 			var got bytes.Buffer
 			for began := time.Now(); ; time.Sleep(80 * time.Millisecond) {
-				if _, err := io.CopyN(&got, slow, 1<<20); err == io.EOF {
+				if _, err := io.CopyN(&got, slow, 1<<20); errors.Is(err, io.EOF) {
 					if took := time.Since(began); took < 2*limit {
 						t.Errorf("it took %v, which says nothing of slow clients", took)
 					}

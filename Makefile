@@ -56,6 +56,12 @@ microbench: ## run the packages' own benchmarks
 	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
 	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 go test -run '^$$' -bench . ./...
 
+.PHONY: race
+race: ## run the tests of the libraries and of pcache with the race detector
+	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
+	s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 go test -race -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./internal/... ./cmd/pcache/... ./pipeline/...
+
 .PHONY: build
 build: ## build panther and pcache into .panther/bin
 	@mkdir -p $(BIN)

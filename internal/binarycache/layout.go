@@ -125,6 +125,13 @@ func readKeys(ctx context.Context, s blob.Reader, name, key string) (keys []nix.
 	if err != nil {
 		return nil, false, fmt.Errorf("read %s of cache %s: %w", key, name, err)
 	}
+	if keys, err = parseKeys(data); err != nil {
+		return nil, false, &RefusedError{Cache: name, Reason: "its list " + key + " is damaged: " + err.Error()}
+	}
+	return keys, true, nil
+}
+
+func parseKeys(data []byte) (keys []nix.PublicKey, err error) {
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -132,11 +139,11 @@ func readKeys(ctx context.Context, s blob.Reader, name, key string) (keys []nix.
 		}
 		k, err := nix.ParsePublicKey(line)
 		if err != nil {
-			return nil, false, &RefusedError{Cache: name, Reason: "its list " + key + " is damaged: " + err.Error()}
+			return nil, err
 		}
 		keys = append(keys, k)
 	}
-	return keys, true, nil
+	return keys, nil
 }
 
 const (

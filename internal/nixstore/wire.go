@@ -165,9 +165,14 @@ func (c *wireConn) string() (string, error) {
 	if n > maxString {
 		return "", fmt.Errorf("it sends a string of %d bytes", n)
 	}
-	b := make([]byte, (n+7)/8*8)
-	if _, err := io.ReadFull(c.r, b); err != nil {
-		return "", err
+	// Memory is taken as bytes come, not as they are announced.
+	padded := int((n + 7) / 8 * 8) //nolint:gosec // at most maxString
+	var b []byte
+	for have := 0; have < padded; have = len(b) {
+		b = append(b, make([]byte, min(padded-have, max(have, 4<<10)))...)
+		if _, err := io.ReadFull(c.r, b[have:]); err != nil {
+			return "", err
+		}
 	}
 	return string(b[:n]), nil
 }

@@ -38,10 +38,14 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command lines of testdata/script. $NIX is a folder with
 // a real Nix; PATH has the programs under test and no Nix. The command fleet
-// copies testdata/fleet to the working folder.
+// copies testdata/fleet to the working folder, and $REPORTS has stored reports.
 func TestScripts(t *testing.T) {
 	nix := nixtest.Bin(t)
 	fleet, err := filepath.Abs("testdata/fleet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports, err := filepath.Abs("../../pipeline/report/testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +54,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", programs+":/usr/bin:/bin:/usr/sbin:/sbin")
 			env.Setenv("NIX", nix)
+			env.Setenv("REPORTS", reports)
 			env.Setenv("LC_ALL", "C.UTF-8")
 			env.Defer(func() { unlock(env.WorkDir) })
 			return nil

@@ -41,7 +41,7 @@ machine, and needs no containers.
 Exit codes:
   0    all good
   1    a host, a check or the push failed; the report says which
-  2    the command line is wrong
+  2    the command line is wrong, or a report that it names
   3    hosts.toml is missing or wrong, or what is generated from it is not up to date
   4    this machine is not ready: no Nix, no pcache, a folder that cannot be written
   130  interrupted`
@@ -84,7 +84,7 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.AddCommand(
 		newGenerate(a), newCheck(a), newBuild(a), newBuildAll(a),
-		newHosts(a), newNix(a), newVersion(a),
+		newReport(a), newHosts(a), newNix(a), newVersion(a),
 	)
 	return root
 }

@@ -68,12 +68,12 @@ func through(t *testing.T, data []byte, p *pilot, piece int) (stored int) {
 	if c.n != int64(out.Len()) {
 		t.Errorf("%d bytes counted, %d came", c.n, out.Len())
 	}
+	stored = out.Len() // before the decoder, which reads ahead, has it
 	d, err := zstd.NewReader(&out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	stored = out.Len()
 	got, err := io.ReadAll(d)
 	if err != nil {
 		t.Fatalf("%d bytes in pieces of %d: %v", len(data), piece, err)

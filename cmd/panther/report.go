@@ -136,15 +136,13 @@ func (t target) place(source string) (string, error) {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return path, nil // not there yet
-	}
-	if info.IsDir() {
-		return "", usageError("%s: %s is a folder; name a file", flag, t.path)
-	}
-	if from, err := os.Stat(source); err == nil && os.SameFile(from, info) && info.Mode().IsRegular() && t.format.Name != "json" {
-		return "", usageError("%s: %s is the report itself; name another file", flag, t.path)
+	if info, err := os.Stat(path); err == nil {
+		if info.IsDir() {
+			return "", usageError("%s: %s is a folder; name a file", flag, t.path)
+		}
+		if from, err := os.Stat(source); err == nil && os.SameFile(from, info) && info.Mode().IsRegular() && t.format.Name != "json" {
+			return "", usageError("%s: %s is the report itself; name another file", flag, t.path)
+		}
 	}
 	return path, nil
 }

@@ -1,7 +1,7 @@
 // Builds every host of the pantherOS fleet in parallel containers, pushes the
 // closures to a signed binary cache, and reports what happened.
 //
-// From a clone, with any Dagger engine:
+// From a clone, with a Dagger engine of 0.21.8:
 //
 //	dagger call build-all
 //	dagger call build --host=yoga
@@ -86,9 +86,11 @@ func New(
 	// +ignore=[".git", ".panther", "out", "result*", "ci/internal", "ci/dagger.gen.go", "**/node_modules"]
 	source *dagger.Directory,
 	// Image to evaluate and build in: it has Nix 2.18 or newer, git and a shell.
+	// The default's digest was never pulled by the project's tests.
 	// +default="docker.io/nixos/nix:2.31.2@sha256:29fc5fe207f159ceb0143c25c19c774062fee02ce5eda118f3067547b3054894"
 	image string,
-	// Image to compile the project's own tools in: it has Go.
+	// Image to compile the project's own tools in: it has Go. The
+	// default's digest was never pulled by the project's tests.
 	// +default="docker.io/library/golang:1.26-bookworm@sha256:47ce5636e9936b2c5cbf708925578ef386b4f8872aec74a67bd13a627d242b19"
 	goImage string,
 	// An OCI or Docker tarball with Nix and Go, used instead of both images: for

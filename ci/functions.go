@@ -133,7 +133,7 @@ func (m *Pantheros) ship(ctx context.Context, o options, allowFailure bool) (*da
 
 // The report of an earlier `build-all` or `push`, whatever became of it, with the
 // cache where that is a directory: report/report.json, report/report.md and the
-// others. A run that was cancelled left the report of what it had done.
+// others. A run that was cancelled leaves at most the report that was last written.
 //
 // +cache="never"
 func (m *Pantheros) Report(

@@ -29,6 +29,10 @@ const hello = `let base = sh "base-1.0" "echo base > $out";
 // Each script has a real Nix with a store that holds $HELLO and what it refers
 // to, and a key in the file key.
 func TestScripts(t *testing.T) {
+	schemas, err := filepath.Abs("../../docs/schema")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -55,8 +59,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"key":   key,
+			"exits":  exits,
+			"key":    key,
+			"schema": schema(schemas),
 		},
 	})
 }

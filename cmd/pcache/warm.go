@@ -206,30 +206,14 @@ func (w *warmRun) stay(ctx context.Context, roots []string) error {
 // find looks up what the roots are at present.
 func (w *warmRun) find(ctx context.Context, roots []string) (found []binarycache.Root, paths []nix.StorePath, err error) {
 	for _, text := range roots {
-		if strings.HasPrefix(text, "/") {
-			p, err := nix.ParseStorePath(w.storeDir(), text)
-			if err != nil {
-				return nil, nil, usageError{err}
-			}
-			paths = append(paths, p)
-			continue
-		}
-		name, generation, at := strings.Cut(text, "@")
-		if err := binarycache.CheckRootName(name); err != nil {
-			return nil, nil, usageError{err}
-		}
-		if at && binarycache.CheckRootName(generation) != nil {
-			return nil, nil, usagef("root %q: want NAME@GENERATION", text)
-		}
-		if w.addr.reader == nil {
-			return nil, nil, usagef("cache %s keeps no roots: name store paths", w.addr.name)
-		}
-		root, err := binarycache.FindRoot(ctx, w.addr.reader, w.addr.store, w.addr.name, w.storeDir(), name, generation)
+		root, of, err := findRoot(ctx, w.addr, w.storeDir(), text)
 		if err != nil {
 			return nil, nil, err
 		}
-		found = append(found, root)
-		paths = append(paths, root.Paths...)
+		if root.Name != "" {
+			found = append(found, root)
+		}
+		paths = append(paths, of...)
 	}
 	return found, paths, nil
 }

@@ -1,2 +1,2 @@
 # Hash of `go mod vendor`, written by `make vendor-hash`.
-"sha256-vnymxpDszFCH3P3rEXnrHCAtfWs1j68vc22FtAYupYc="
+"sha256-Fm/EdzQhHqIR6hPpUECgKMJyNI1lpcfCVSSW8Ta+zzw="

@@ -482,7 +482,7 @@ func TestAtticTokenIsRenewed(t *testing.T) {
 
 // Proxies in front of the server that do what proxies do.
 func TestAtticBehindProxies(t *testing.T) {
-	forAttic(t, func(t *testing.T, s *atticServer, env *nixtest.Env) {
+	forAttic(t, func(t *testing.T, s *atticServer, _ *nixtest.Env) {
 		big, paths, _, _ := bigStore(t)
 		address, _ := s.cache(t, big, "proxied")
 		cache := address[strings.LastIndexByte(address, '/')+1:]
@@ -529,7 +529,7 @@ func TestAtticBehindProxies(t *testing.T) {
 
 		// A connection that is cut in mid-upload.
 		tries.Store(0)
-		behaviour = func(w http.ResponseWriter, r *http.Request) bool {
+		behaviour = func(_ http.ResponseWriter, r *http.Request) bool {
 			if uploads(r) && tries.Add(1) == 1 {
 				_, _ = r.Body.Read(make([]byte, 1<<16))
 				panic(http.ErrAbortHandler)

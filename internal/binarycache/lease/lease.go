@@ -7,8 +7,7 @@
 // A push writes its lease and then looks for sweeps; a sweep writes its notice
 // and then looks for leases. So of a push and a sweep that meet, at least one
 // sees the other: the sweep keeps what a lease claims, the push waits for a
-// sweep that is about to delete what it claims. docs/gc.md has the whole
-// argument, and internal/binarycache/gc tests it over all interleavings.
+// sweep that is about to delete what it claims.
 package lease
 
 import (

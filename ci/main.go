@@ -73,6 +73,8 @@ type Pantheros struct {
 	// +private
 	AwsWebIdentityToken *dagger.Secret
 	// +private
+	AtticToken *dagger.Secret
+	// +private
 	S3Server *dagger.File
 	// +private
 	Goproxy string
@@ -149,6 +151,10 @@ func New(
 	// Web identity token (OIDC) for that role, such as a GitLab job's.
 	// +optional
 	awsWebIdentityToken *dagger.Secret,
+	// Token for a cache on an Attic server (attic+https://HOST/CACHE), which signs
+	// with its own key.
+	// +optional
+	atticToken *dagger.Secret,
 	// For a rehearsal: the program versitygw (tools/s3/prepare builds it). It runs
 	// as a service in the engine, its data in a volume, and is pushed to where no
 	// cache is given; `bucket` is that service.
@@ -185,6 +191,9 @@ func New(
 	if (awsRoleArn == "") != (awsWebIdentityToken == nil) {
 		return nil, errors.New("--aws-role-arn and --aws-web-identity-token: one is of no use without the other")
 	}
+	if strings.HasPrefix(cache, "attic") && signingKey != nil {
+		return nil, errors.New("--signing-key: an Attic server signs with its own key; leave the key out")
+	}
 	return &Pantheros{
 		Source: source, Image: image, GoImage: goImage, ImageFile: imageFile,
 		Inputs: inputs, Jobs: jobs, Store: store,
@@ -192,7 +201,7 @@ func New(
 		Builders: builders, BuilderKey: builderKey, BuilderKnownHosts: builderKnownHosts,
 		Cache: cache, SigningKey: signingKey,
 		AwsAccessKeyID: awsAccessKeyId, AwsSecretAccessKey: awsSecretAccessKey, AwsSessionToken: awsSessionToken,
-		AwsRoleArn: awsRoleArn, AwsWebIdentityToken: awsWebIdentityToken, S3Server: s3Server,
+		AwsRoleArn: awsRoleArn, AwsWebIdentityToken: awsWebIdentityToken, AtticToken: atticToken, S3Server: s3Server,
 		Goproxy: goproxy, Commit: commit,
 	}, nil
 }

@@ -84,7 +84,7 @@ func (m *Pantheros) pusher(ctx context.Context, nix *dagger.Container) (*dagger.
 	}
 	for name, secret := range map[string]*dagger.Secret{
 		"AWS_ACCESS_KEY_ID": m.AwsAccessKeyID, "AWS_SECRET_ACCESS_KEY": m.AwsSecretAccessKey,
-		"AWS_SESSION_TOKEN": m.AwsSessionToken,
+		"AWS_SESSION_TOKEN": m.AwsSessionToken, "PCACHE_TOKEN": m.AtticToken,
 	} {
 		if secret != nil {
 			ctr = ctr.WithSecretVariable(name, secret)

@@ -40,6 +40,7 @@ check: build lint-tool ## format, vet, lint, module file and generated files
 	go vet ./...
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" golangci-lint run ./...
 	go mod tidy -diff
+	@nix=$$(tools/nix/prepare $(STATE)/nix) && tools/nix/vendor-hash --check "$$nix"
 	$(BIN)/panther generate --check
 
 .PHONY: bench

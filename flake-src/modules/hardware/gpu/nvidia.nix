@@ -82,7 +82,8 @@ in
       powerManagement.enable = true;
       powerManagement.finegrained = cfg.prime == "offload";
       prime = lib.mkIf hybrid {
-        inherit (cfg) nvidiaBusId intelBusId;
+        nvidiaBusId = lib.mkIf (cfg.nvidiaBusId != null) cfg.nvidiaBusId;
+        intelBusId = lib.mkIf (cfg.intelBusId != null) cfg.intelBusId;
         offload.enable = cfg.prime == "offload";
         offload.enableOffloadCmd = cfg.prime == "offload";
         sync.enable = cfg.prime == "sync";

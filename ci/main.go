@@ -191,7 +191,7 @@ func New(
 	if (awsRoleArn == "") != (awsWebIdentityToken == nil) {
 		return nil, errors.New("--aws-role-arn and --aws-web-identity-token: one is of no use without the other")
 	}
-	if strings.HasPrefix(cache, "attic") && signingKey != nil {
+	if pipeline.ServerSigns(cache) && signingKey != nil {
 		return nil, errors.New("--signing-key: an Attic server signs with its own key; leave the key out")
 	}
 	return &Pantheros{

@@ -112,7 +112,7 @@ func (m *Pantheros) run(ctx context.Context, o options) (*result, error) {
 	}
 	if o.scope == pipeline.ScopePush {
 		cfg.Cache, cfg.SecretKeyFile = m.cacheAddress(), keyFile
-		if strings.HasPrefix(cfg.Cache, "attic") {
+		if pipeline.ServerSigns(cfg.Cache) {
 			cfg.SecretKeyFile = "" // the server signs
 		}
 		if sh.push, err = m.pusher(ctx, sh.nix); err != nil {

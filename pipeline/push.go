@@ -14,6 +14,12 @@ import (
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
+// ServerSigns says whether the server of a cache signs what is pushed there
+// with a key of its own, as Attic's does, so that a push is given none.
+func ServerSigns(cache string) bool {
+	return strings.HasPrefix(cache, "attic:") || strings.HasPrefix(cache, "attic+")
+}
+
 // pushAll pushes hosts as they are built, until built is closed. Pushes never
 // run side by side: each takes all that waits for it, in the order of the
 // inventory, and finds in the cache what the one before sent.

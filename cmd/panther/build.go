@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -160,7 +159,7 @@ func (a *app) prepare(ctx context.Context, p *project, o *options, cfg *pipeline
 	if err := w.requirePcache(); err != nil {
 		return err
 	}
-	if strings.HasPrefix(o.cache, "attic") {
+	if pipeline.ServerSigns(o.cache) {
 		return nil // the server signs
 	}
 	if o.keyFile == "" {
@@ -198,7 +197,7 @@ func (o *options) fillIn(p *project) error {
 			return err
 		}
 	}
-	if o.keyFile != "" && strings.HasPrefix(o.cache, "attic") {
+	if o.keyFile != "" && pipeline.ServerSigns(o.cache) {
 		return usageError("--secret-key-file: an Attic server signs with its own key; leave the key out")
 	}
 	if o.keyFile != "" && !isFile(o.keyFile) {

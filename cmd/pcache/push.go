@@ -206,20 +206,16 @@ func (r *pushRun) resolve(stdin io.Reader, args []string) error {
 			given = append(given, p)
 			continue
 		}
-		lines := bufio.NewScanner(stdin)
-		for lines.Scan() {
-			line := strings.TrimSpace(lines.Text())
-			if line == "" {
-				continue
-			}
+		lines, err := readPaths(stdin)
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
 			p, err := r.store.Resolve(line)
 			if err != nil {
 				return usageError{fmt.Errorf("standard input: %v", err)}
 			}
 			given = append(given, p)
-		}
-		if err := lines.Err(); err != nil {
-			return fmt.Errorf("read paths from standard input: %v", err)
 		}
 	}
 	r.named = make(map[string][]nix.StorePath)
@@ -249,6 +245,20 @@ func (r *pushRun) resolve(stdin io.Reader, args []string) error {
 		return was
 	})
 	return nil
+}
+
+// readPaths reads the names of paths, one a line.
+func readPaths(stdin io.Reader) (names []string, err error) {
+	lines := bufio.NewScanner(stdin)
+	for lines.Scan() {
+		if line := strings.TrimSpace(lines.Text()); line != "" {
+			names = append(names, line)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read paths from standard input: %v", err)
+	}
+	return names, nil
 }
 
 func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -116,15 +115,11 @@ them from standard input, one a line. Their closures are pushed with them.`,
 					paths = append(paths, arg)
 					continue
 				}
-				lines := bufio.NewScanner(cmd.InOrStdin())
-				for lines.Scan() {
-					if line := strings.TrimSpace(lines.Text()); line != "" {
-						paths = append(paths, line)
-					}
+				lines, err := readPaths(cmd.InOrStdin())
+				if err != nil {
+					return err
 				}
-				if err := lines.Err(); err != nil {
-					return fmt.Errorf("read paths from standard input: %v", err)
-				}
+				paths = append(paths, lines...)
 			}
 			n := 0
 			err := enqueue(cmd.Context(), open, store, paths, func(string) { n++ })

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/badnet"
+	"gitlab.com/pantheros/pantheros/internal/binarycache/lease"
 	"gitlab.com/pantheros/pantheros/internal/nixtest"
 	"gitlab.com/pantheros/pantheros/internal/s3test"
 )
@@ -147,8 +148,12 @@ func TestHopelessNetwork(t *testing.T) {
 	if n := p.Connections(); n > 100 {
 		t.Errorf("%d connections", n)
 	}
-	if names := server.Names(t, bucket); len(names) != 0 {
-		t.Errorf("it left %v", names)
+	// A request may arrive and its answer not: then the push has a lease that it
+	// does not know of or cannot take back. Others take it for abandoned in time.
+	for _, name := range server.Names(t, bucket) {
+		if !strings.HasPrefix(name, lease.Prefix) {
+			t.Errorf("it left %s", name)
+		}
 	}
 	// There is something to pull: an empty bucket's few words might get through.
 	mustPcache(t, env, "push", "--secret-key-file", key.file, server.Address(bucket), top)

@@ -289,7 +289,11 @@ type Lease struct{ *held }
 // root manifests are written, it calls Release.
 func Take(ctx context.Context, store blob.Store, purpose string, c Claim) (*Lease, error) {
 	l := &Lease{hold(store, "lease", Prefix, purpose, LeaseTTL, c)}
-	return l, l.write(ctx)
+	if err := l.write(ctx); err != nil {
+		_ = l.Release(ctx) // it may be there: only the answer may have been lost
+		return nil, err
+	}
+	return l, nil
 }
 
 // Settle waits until no sweep is under way that could delete what the lease

@@ -205,7 +205,7 @@ func (r *Replica) Traits() cache.Traits {
 func (r *Replica) Missing(ctx context.Context, ps []nix.PathInfo) ([]nix.PathInfo, error) {
 	absent := make([]bool, len(ps))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(lookups(r.store))
+	group.SetLimit(Lookups(r.store))
 	for i, p := range ps {
 		group.Go(func() error {
 			data, err := blob.ReadAll(ctx, r.store, narInfoKey(p.Path), nix.MaxNARInfoSize)

@@ -17,9 +17,9 @@ import (
 // RootVersion is the version of the manifests that are written.
 const RootVersion = 1
 
-// rootLimit bounds a manifest: most of it are the hash parts of upstream paths,
+// RootLimit bounds a manifest: most of it are the hash parts of upstream paths,
 // of which a machine may have tens of thousands.
-const rootLimit = 8 << 20
+const RootLimit = 8 << 20
 
 // Root is a manifest: one generation of a name, such as a host. What a
 // manifest names, and all that it refers to, is kept by garbage collection.
@@ -126,7 +126,7 @@ func NewestRoot(ctx context.Context, s blob.Store, cacheName, storeDir, name str
 	if newest == "" {
 		return Root{}, &RefusedError{Cache: cacheName, Reason: fmt.Sprintf("it has no root %q", name)}
 	}
-	data, err := blob.ReadAll(ctx, s, newest, rootLimit)
+	data, err := blob.ReadAll(ctx, s, newest, RootLimit)
 	if err != nil {
 		return Root{}, fmt.Errorf("read root %s of cache %s: %w", newest, cacheName, err)
 	}
@@ -158,7 +158,7 @@ func FindRoot(ctx context.Context, r blob.Reader, store blob.Store, cacheName, s
 		}
 		key = rootsPrefix + name + "/" + generation + ".json"
 	}
-	data, err := blob.ReadAll(ctx, r, key, rootLimit)
+	data, err := blob.ReadAll(ctx, r, key, RootLimit)
 	switch {
 	case errors.Is(err, blob.ErrNotExist) && generation != "":
 		return Root{}, &RefusedError{Cache: cacheName, Reason: fmt.Sprintf("root %q has no generation %s", name, generation)}

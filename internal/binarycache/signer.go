@@ -187,7 +187,7 @@ func (s *Signer) batch(ctx context.Context, published Published, keys []string, 
 	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(lookups(s.Store))
+	group.SetLimit(Lookups(s.Store))
 	for _, key := range keys {
 		group.Go(func() error {
 			o, err := s.one(ctx, published, key)

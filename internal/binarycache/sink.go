@@ -67,7 +67,7 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 		o.StoreDir = nix.DefaultStoreDir
 	}
 	if o.Lookups <= 0 {
-		o.Lookups = lookups(store)
+		o.Lookups = Lookups(store)
 	}
 	if o.Priority == 0 {
 		o.Priority = DefaultPriority
@@ -185,8 +185,8 @@ const (
 	remoteSmallPool = 64
 )
 
-// lookups is how many narinfos to ask a store for at once.
-func lookups(s blob.Reader) int {
+// Lookups is how many narinfos to ask a store for at once.
+func Lookups(s blob.Reader) int {
 	if r, ok := s.(blob.Remote); ok {
 		return r.Requests()
 	}

@@ -64,7 +64,7 @@ func OpenSource(ctx context.Context, store blob.Reader, o SourceOptions) (*Sourc
 		o.StoreDir = nix.DefaultStoreDir
 	}
 	if o.Lookups <= 0 {
-		o.Lookups = lookups(store)
+		o.Lookups = Lookups(store)
 	}
 	info, exists, err := readInfo(ctx, store, o.Name)
 	if err != nil {

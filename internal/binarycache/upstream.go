@@ -103,7 +103,7 @@ func (s *Sink) checkUpstreams(ctx context.Context) error {
 func (s *Sink) askUpstream(ctx context.Context, u UpstreamCache, ps []nix.PathInfo) (have, lack []nix.PathInfo, err error) {
 	has := make([]bool, len(ps))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(lookups(u.Reader))
+	group.SetLimit(Lookups(u.Reader))
 	for i, p := range ps {
 		group.Go(func() error {
 			data, err := blob.ReadAll(ctx, u.Reader, narInfoKey(p.Path), nix.MaxNARInfoSize)

@@ -86,7 +86,11 @@ let
     else if lib.hasPrefix "strMatching " t.name then
       [
         "strMatching"
-        (lib.removePrefix "string matching the pattern " t.description)
+        # The name has the pattern as Nix writes a string: JSON, but for the
+        # dollar. The description may be words.
+        (builtins.fromJSON (
+          lib.replaceStrings [ "\\$" ] [ "$" ] (lib.removePrefix "strMatching " t.name)
+        ))
       ]
     else if t.name == "submodule" then
       if depth > 5 then

@@ -113,6 +113,10 @@ endef
 cis: ## write docs/cis.md from what the flake says of each item
 	$(call flake-document,cis)
 
+.PHONY: brief-doc
+brief-doc: ## write docs/brief.md from flake-src/tests/promises
+	$(call flake-document,brief)
+
 .PHONY: hosts-doc
 hosts-doc: ## write docs/hosts.md from flake-src/tests/priorities.nix
 	$(call flake-document,hosts)

@@ -50,7 +50,7 @@ func TestFlakeUnits(t *testing.T) {
 // TestFlakeDocuments compares the documents that are written from the flake
 // with what it says now.
 func TestFlakeDocuments(t *testing.T) {
-	for document, target := range map[string]string{"cis": "cis", "hosts": "hosts-doc"} {
+	for document, target := range map[string]string{"brief": "brief-doc", "cis": "cis", "hosts": "hosts-doc"} {
 		t.Run(document, func(t *testing.T) {
 			r := onStandIns(t, "nix", "eval", "--raw", "FLAKE#legacyPackages.x86_64-linux."+document)
 			if r.code != 0 {

@@ -40,6 +40,8 @@ in
     );
     # What `make hosts-doc` writes to docs/hosts.md.
     hosts = import ../tests/hosts-document.nix { inherit lib; };
+    # What `make brief-doc` writes to docs/brief.md.
+    brief = import ../tests/brief-document.nix { inherit lib; };
     # What `make options` writes to tests/stand-in.
     options = import ../tests/options {
       inherit inputs;

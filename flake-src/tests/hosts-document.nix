@@ -2,19 +2,12 @@
 { lib }:
 let
   priorities = import ./priorities.nix;
-  value =
-    row:
-    if row ? is then
-      builtins.toJSON row.is
-    else if row ? has then
-      "has ${builtins.toJSON row.has}"
-    else
-      "set";
+  inherit (import ./rows.nix) show;
   rows =
     n: line:
     lib.imap1 (
       i: row:
-      "| ${lib.optionalString (i == 1) "${toString n}. ${line.line}"} | `${row.option}` ${value row} | `${row.where}` | ${row.why or ""} |"
+      "| ${lib.optionalString (i == 1) "${toString n}. ${line.line}"} | `${row.option}` ${show row} | `${row.where}` | ${row.why or ""} |"
     ) line.rows;
 in
 lib.concatLines (

@@ -2,10 +2,8 @@
 # does it, and what it must be. docs/hosts.md is this as a table, and
 # tests/integration/priorities.nix evaluates every row on every host.
 #
-# A row is { option; is; } (that value), { option; has; } (a list with that
-# element, or a text with that in it) or { option; some = true; } (anything but
-# nothing), with `why` where the option's name does not say it all, and `where`,
-# the file that sets it.
+# Rows are as in rows.nix, with `why` where the option's name does not say it all,
+# and `where`, the file that sets it.
 let
   # Short names of files.
   yoga = "hosts/yoga/configuration.nix";
@@ -15,12 +13,10 @@ let
   desktopHardware = "hosts/desktop/hardware-configuration.nix";
   vps = "hosts/ovh-cloud-vps/configuration.nix";
   laptop = "profiles/workstation/laptop.nix";
-  is = where: option: is: { inherit where option is; };
-  has = where: option: has: { inherit where option has; };
-  some = where: option: {
-    inherit where option;
-    some = true;
-  };
+  rows = import ./rows.nix;
+  is = where: option: value: rows.is option value // { inherit where; };
+  has = where: option: part: rows.has option part // { inherit where; };
+  some = where: option: rows.some option // { inherit where; };
   because = why: row: row // { inherit why; };
 in
 {

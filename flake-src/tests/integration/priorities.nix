@@ -3,18 +3,7 @@
 let
   inherit (standIn) lib;
   priorities = import ../priorities.nix;
-  holds =
-    host: row:
-    let
-      # A path has dots between its parts, and file systems have none in theirs.
-      value = lib.attrByPath (lib.splitString "." row.option) "<no such option>" hosts.${host}.config;
-    in
-    if row ? is then
-      value == row.is
-    else if row ? has then
-      if builtins.isString value then lib.hasInfix row.has value else lib.elem row.has value
-    else
-      value != "<no such option>" && value != null && value != [ ] && value != { };
+  rows = import ../rows.nix;
 in
 {
   everyHostHasItsTable = {
@@ -32,7 +21,7 @@ in
           row:
           lib.nameValuePair "${host}: ${line.line}: ${row.option}" {
             expr = {
-              holds = holds host row;
+              holds = rows.holds lib hosts.${host}.config row;
               file = builtins.pathExists (../.. + "/${row.where}");
             };
             expected = {

@@ -1,6 +1,7 @@
-# What holds for each file of modules/: its options are where its path says,
-# it does nothing until it is switched on and something then, and it says so
-# when it is switched on without the feature that it needs.
+# What holds for each file of modules/: its options are where its path says, it
+# does nothing until it is switched on, what its line of the brief promises is
+# there then and gone when it is off, and it says so when it is switched on
+# without the feature that it needs.
 { standIn, ... }:
 let
   inherit (standIn) lib inventory fails;
@@ -18,72 +19,20 @@ let
 
   toplevel = system: system.config.system.build.toplevel.drvPath;
   allFeatures = lib.attrNames inventory.features;
-  # What else must be set for a module to make sense, by module. Everything of
-  # the desktop is about the niri session.
-  also =
-    path:
-    lib.recursiveUpdate (lib.optionalAttrs (lib.head path == "desktop") {
-      desktop.compositor.niri.enable = true;
-    }) (alsoFor.${title path} or { });
-  alsoFor = {
-    "base.file-systems".base = {
-      boot-loader.enable = true;
-      file-systems.systemDisk = "/dev/vda";
-    };
-    "base.users-groups".base.users-groups = {
-      users.somebody = { };
-      admins = [ "somebody" ];
-    };
-    "apps.development.container-dev".services.containers.podman.enable = true;
-    "hardware.audio.audio-quality".hardware.audio.pipewire.enable = true;
-    "hardware.audio.bluetooth-audio".hardware = {
-      audio.pipewire.enable = true;
-      connectivity.bluetooth.enable = true;
-    };
-    "hardware.display" = {
-      desktop.compositor.niri.enable = true;
-      hardware.display.outputs."eDP-1" = { };
-    };
-    "hardware.laptop.keyboard".desktop.compositor.niri.enable = true;
-    "hardware.laptop.touchpad".desktop.compositor.niri.enable = true;
-    "networking.proxy".networking.proxy.url = "http://proxy.example.org:3128";
-    "networking.wifi".networking.workstation-net.enable = true;
-    "security.firewall.logging".security.firewall.nftables.enable = true;
-    "security.firewall.rules".security.firewall.nftables.enable = true;
-    "security.hardening.service-hardening".hardware.laptop.thermal.enable = true;
-    "services.backup" = {
-      security.secrets.opnix.enable = true;
-      services.backup.bucket = "somewhere";
-    };
-    "services.monitoring.alerting".services.monitoring.metrics.enable = true;
-    "services.monitoring.datadog".security.secrets.opnix.enable = true;
-    "services.monitoring.logging".services = {
-      monitoring.logging.receive = true;
-      networking.tailscale.enable = true;
-    };
-    "desktop.display.multi-monitor" = {
-      hardware.display = {
-        enable = true;
-        outputs = lib.genAttrs [
-          "DP-1"
-          "DP-2"
-        ] (_: {
-          mode = {
-            width = 1920;
-            height = 1080;
-          };
-        });
-      };
-      desktop.display.multi-monitor = {
-        order = [
-          "DP-1"
-          "DP-2"
-        ];
-        primary = "DP-1";
-      };
-    };
-  };
-  switch = path: enable: lib.recursiveUpdate (also path) (lib.setAttrByPath path { inherit enable; });
+  promises = (import ../promises).modules;
+  fileOf = path: "modules/" + lib.concatStringsSep "/" path;
+  promise = path: promises.${fileOf path + ".nix"} or promises.${fileOf path} or { };
+  rows = import ../rows.nix;
+
+  # What else must be set for a module to make sense, and the module on or off.
+  switch =
+    path: enable:
+    let
+      p = promise path;
+    in
+    lib.recursiveUpdate (p.also or { }) (
+      if p ? on then if enable then p.on else p.off else lib.setAttrByPath path { inherit enable; }
+    );
   on = path: switch path true;
   with' =
     features: settings:
@@ -98,8 +47,6 @@ let
 
   none = with' allFeatures { };
   options = none.options.pantherOS;
-  switches = lib.filter (path: (lib.getAttrFromPath path options) ? enable) paths;
-
   # Option sets that belong to no file.
   declared =
     prefix: tree:
@@ -144,12 +91,31 @@ in
 // lib.listToAttrs (
   map (
     path:
-    lib.nameValuePair "on: ${title path}" {
+    lib.nameValuePair "promise: ${title path}" {
       expr =
-        toplevel (with' allFeatures (on path)) != toplevel (with' allFeatures (switch path false));
-      expected = true;
+        let
+          facts = (promise path).facts or [ ];
+          holding =
+            enable:
+            let
+              system = with' allFeatures (switch path enable);
+            in
+            # With it the whole system must evaluate, options that do not exist
+            # and assertions included.
+            builtins.seq (if enable then toplevel system else null) (
+              map (row: row.option) (lib.filter (rows.holds lib system.config) facts)
+            );
+        in
+        {
+          withIt = holding true;
+          without = holding false;
+        };
+      expected = {
+        withIt = map (row: row.option) ((promise path).facts or [ { option = "facts in tests/promises"; } ]);
+        without = [ ];
+      };
     }
-  ) switches
+  ) paths
 )
 // lib.mapAttrs' (
   module: feature:

@@ -24,16 +24,13 @@ func (s *Sink) Hold(ctx context.Context, closure []nix.PathInfo) (stop func(), e
 }
 
 // Settle waits for sweeps that are under way and could delete what is held.
-// waited says that there was one: what Missing said before does not count.
-func (s *Sink) Settle(ctx context.Context) (waited bool, err error) {
+func (s *Sink) Settle(ctx context.Context) error {
 	for _, l := range s.held() {
-		w, err := l.Settle(ctx)
-		if err != nil {
-			return waited, err
+		if err := l.Settle(ctx); err != nil {
+			return err
 		}
-		waited = waited || w
 	}
-	return waited, nil
+	return nil
 }
 
 // Held is an error if a lease was taken and could not be kept up: what was

@@ -181,7 +181,7 @@ func (s *Signer) batch(ctx context.Context, published Published, keys []string, 
 			stop()
 			_ = held.Release(context.WithoutCancel(ctx)) // it ends by itself, too
 		}()
-		if _, err := held.Settle(ctx); err != nil {
+		if err := held.Settle(ctx); err != nil {
 			return err
 		}
 	}

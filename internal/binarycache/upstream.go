@@ -188,6 +188,20 @@ func (s *Sink) vouches() bool {
 	return true
 }
 
+// Vouches asks again whether the cache relies on upstreams: another push may
+// have begun to leave paths out since this one looked. It wrote that down before
+// any of its paths became visible.
+func (s *Sink) Vouches(ctx context.Context) (bool, error) {
+	recorded, err := ReadUpstreamKeys(ctx, s.store, s.o.Name)
+	if err != nil {
+		return false, err
+	}
+	s.upstream.mu.Lock()
+	s.upstream.recorded = recorded
+	s.upstream.mu.Unlock()
+	return s.vouches(), nil
+}
+
 // note writes the keys of this push into the cache's list of those that it
 // relies on, before anything becomes visible that does. Another push may write
 // the list at the same time, so it is read again.

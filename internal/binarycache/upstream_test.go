@@ -114,6 +114,27 @@ func TestUpstreamPathsAreLeftOut(t *testing.T) {
 	u.stockCopy(t)
 }
 
+// A push that has looked at a cache before another began to leave paths out there
+// does not take that one's root for complete.
+func TestFirstPushThatLeavesPathsOut(t *testing.T) {
+	u := newUpstreamFixture(t)
+	full, err := OpenSink(t.Context(), u.cache, SinkOptions{Name: "test", Keys: []nix.SecretKey{u.key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.push(t.Context(), u.cache, u.options); err != nil {
+		t.Fatal(err)
+	}
+	r, err := cache.Copy(t.Context(), full, u.store, []nix.StorePath{u.top}, cache.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(u.signed, by(r, string(cache.Sent))); diff != "" {
+		t.Errorf("sent: %s", diff)
+	}
+	u.stockCopy(t)
+}
+
 // A signature must verify: its key's name alone proves nothing.
 func TestUpstreamSignaturesAreVerified(t *testing.T) {
 	u := newUpstreamFixture(t)

@@ -62,6 +62,13 @@ type elsewhere interface {
 	Elsewhere(ctx context.Context, ps []nix.PathInfo) ([]nix.PathInfo, error)
 }
 
+// voucher is what a Sink of the trait ClosureComplete may also be when that can
+// end: by another copy at the same time, which leaves paths out.
+type voucher interface {
+	// Vouches says whether what was found until now has its closure there.
+	Vouches(ctx context.Context) (bool, error)
+}
+
 func traitsOf(s Sink) Traits {
 	if t, ok := s.(interface{ Traits() Traits }); ok {
 		return t.Traits()
@@ -76,9 +83,9 @@ type Holder interface {
 	// deleted. It is kept up until stop is called, and for a while after that,
 	// in which whoever called Copy does what is left to do.
 	Hold(ctx context.Context, closure []nix.PathInfo) (stop func(), err error)
-	// Settle waits for deletions that began before the hold. If there were
-	// some, what Missing said until then does not count.
-	Settle(ctx context.Context) (waited bool, err error)
+	// Settle waits for deletions that began before the hold. What is asked of
+	// Missing after that stays true.
+	Settle(ctx context.Context) error
 	// Held is an error if the hold was lost.
 	Held() error
 }

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/nix"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Copy makes the closures of roots present in dst. It plans the union once,
@@ -36,10 +34,17 @@ func Copy(ctx context.Context, dst Sink, src Source, roots []nix.StorePath, o Op
 			return Result{Outcomes: outcomes(closure, nil, Pending)}, err
 		}
 		defer stop()
+		// Before asking what is there, not at the same time: a deletion could
+		// begin before the hold, take what was found, and be over when it is
+		// asked for.
+		if err := holder.Settle(ctx); err != nil {
+			return Result{Outcomes: outcomes(closure, nil, Pending)}, err
+		}
 	}
-	presence, err := settled(ctx, holder, func(ctx context.Context) (map[nix.StorePath]string, error) {
-		return plan(ctx, dst, closure, roots, traits.ClosureComplete && !o.Verify)
-	})
+	presence, err := plan(ctx, dst, closure, roots, traits.ClosureComplete && !o.Verify)
+	if err == nil && implies(presence) {
+		presence, err = replan(ctx, dst, closure, roots, presence)
+	}
 	if err != nil {
 		return Result{Outcomes: outcomes(closure, nil, Pending)}, err
 	}
@@ -73,28 +78,26 @@ func Copy(ctx context.Context, dst Sink, src Source, roots []nix.StorePath, o Op
 	return r, held(holder)
 }
 
-// settled is a plan that was made while nothing that it found was being
-// deleted. The two questions are asked at once; the plan is made again in the
-// rare case that there was something to wait for.
-func settled(ctx context.Context, h Holder, plan func(context.Context) (map[nix.StorePath]string, error)) (map[nix.StorePath]string, error) {
-	if h == nil {
-		return plan(ctx)
+// replan makes a plan again, without trust, if a present path no longer vouches
+// for its closure: what was found may be of a push that left paths out.
+func replan(ctx context.Context, dst Sink, closure []nix.PathInfo, roots []nix.StorePath, presence map[nix.StorePath]string) (map[nix.StorePath]string, error) {
+	v, ok := dst.(voucher)
+	if !ok {
+		return presence, nil
 	}
-	var waited bool
-	var presence map[nix.StorePath]string
-	group, both := errgroup.WithContext(ctx)
-	group.Go(func() (err error) {
-		waited, err = h.Settle(both)
-		return err
-	})
-	group.Go(func() (err error) {
-		presence, err = plan(both)
-		return err
-	})
-	if err := group.Wait(); err != nil || !waited {
+	if still, err := v.Vouches(ctx); err != nil || still {
 		return presence, err
 	}
-	return plan(ctx)
+	return plan(ctx, dst, closure, roots, false)
+}
+
+func implies(presence map[nix.StorePath]string) bool {
+	for _, reason := range presence {
+		if reason == Implied {
+			return true
+		}
+	}
+	return false
 }
 
 func held(h Holder) error {

@@ -28,7 +28,7 @@ func (i *Intake) hold(ctx context.Context, n nix.NARInfo) (release func(), err e
 		return nil, fmt.Errorf("hold %s in cache %s: %w", n.Path, i.o.Name, err)
 	}
 	release = func() { _ = l.Release(ctx) } // if that fails it is kept for an hour
-	if _, err := l.Settle(ctx); err != nil {
+	if err := l.Settle(ctx); err != nil {
 		release()
 		return nil, fmt.Errorf("hold %s in cache %s: %w", n.Path, i.o.Name, err)
 	}

@@ -297,18 +297,17 @@ func Take(ctx context.Context, store blob.Store, purpose string, c Claim) (*Leas
 }
 
 // Settle waits until no sweep is under way that could delete what the lease
-// claims. waited says that there was one: what was found in the cache before
-// must be asked for again.
-func (l *Lease) Settle(ctx context.Context) (waited bool, err error) {
+// claims. What is found in the cache after that stays while the lease does; what
+// was found before may be gone.
+func (l *Lease) Settle(ctx context.Context) error {
 	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		busy, err := l.met(ctx)
 		if err != nil || !busy {
-			return waited, err
+			return err
 		}
-		waited = true
 		select {
 		case <-ctx.Done():
-			return waited, ctx.Err()
+			return ctx.Err()
 		case <-time.After(wait):
 		}
 	}

@@ -138,3 +138,26 @@ func (r *pushRun) putLogs(ctx context.Context, sink cache.Sink, result cache.Res
 	}
 	return n, err
 }
+
+// putRealisations adds those of paths that the cache was found to have: a
+// derivation may have been built since that turned out to be one of them. Of
+// paths that are there by implication nothing is asked, but with --verify.
+func (r *pushRun) putRealisations(ctx context.Context, sink cache.Sink, result cache.Result) error {
+	keeper, ok := sink.(interface {
+		AddRealisations(ctx context.Context, p nix.StorePath) (int, error)
+	})
+	if !ok || r.dryRun {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for _, o := range result.Outcomes {
+		if o.Reason == cache.Present || o.Reason == cache.Implied && r.verify {
+			group.Go(func() error {
+				_, err := keeper.AddRealisations(ctx, o.Info.Path)
+				return err
+			})
+		}
+	}
+	return group.Wait()
+}

@@ -262,6 +262,10 @@ func readPaths(stdin io.Reader) (names []string, err error) {
 }
 
 func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
+	realisations, err := r.store.Realisations(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return r.addr.sink(ctx, sinkOptions{
 		SinkOptions: binarycache.SinkOptions{
 			StoreDir: r.store.Dir(),
@@ -270,6 +274,8 @@ func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
 			Level:    r.addr.level,
 			Upstream: r.left,
 			Extras:   r.extras.sink(),
+
+			Realisations: realisations,
 		},
 		full: r.upstream.full, verify: r.verify,
 	})
@@ -288,7 +294,7 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 		// Those of what was sent, also when something else failed.
 		n, logErr := r.putLogs(ctx, sink, result)
 		r.logs += n
-		err = errors.Join(err, logErr)
+		err = errors.Join(err, logErr, r.putRealisations(ctx, sink, result))
 	}
 	return sink, result, err
 }

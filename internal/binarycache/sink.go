@@ -32,6 +32,9 @@ type SinkOptions struct {
 	// Upstream is what need not be sent, since clients get it elsewhere.
 	Upstream Upstream
 	Extras
+	// Realisations of content-addressed derivations' outputs, by the path that
+	// they are. They are published with it, signed as it is.
+	Realisations map[nix.StorePath][]nix.Realisation
 }
 
 // Sink writes store paths to a cache.
@@ -351,6 +354,13 @@ func (s *Sink) Publish(ctx context.Context, infos []nix.NARInfo) error {
 	for _, n := range infos {
 		for _, k := range s.o.Keys {
 			n.PathInfo = n.Sign(k)
+		}
+		// First: who finds the path may then rely on them. Those who find them
+		// before the path build it.
+		for key, data := range s.realisations(n.Path) {
+			if err := s.putBytes(ctx, key, data); err != nil {
+				return err
+			}
 		}
 		if err := s.putBytes(ctx, narInfoKey(n.Path), n.Marshal()); err != nil {
 			return err

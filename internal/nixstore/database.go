@@ -154,12 +154,18 @@ func makeInfo(path, hash string, size int64, deriver string, sigs []string, ca s
 			return info, fmt.Errorf("%s: its deriver: %v", path, err)
 		}
 	}
-	for _, text := range sigs {
-		// As in a narinfo, one that cannot be read proves nothing.
-		if sig, err := nix.ParseSignature(text); err == nil {
-			info.Signatures = append(info.Signatures, sig)
-		}
-	}
+	info.Signatures = parseSignatures(sigs)
 	info.CA = ca
 	return info, nil
+}
+
+// parseSignatures leaves out what cannot be read: as in a narinfo it proves
+// nothing.
+func parseSignatures(texts []string) (sigs []nix.Signature) {
+	for _, text := range texts {
+		if sig, err := nix.ParseSignature(text); err == nil {
+			sigs = append(sigs, sig)
+		}
+	}
+	return sigs
 }

@@ -142,7 +142,7 @@ func atticOf(text string) (*attic.Client, address, error) {
 		return nil, a, err
 	}
 	if a.attic == nil {
-		return nil, a, usagef("cache %s is not on an Attic server: there is nothing to set up, the first push makes it", a.name)
+		return nil, a, usagef("cache %s is not on an Attic server: use the tools of its storage", a.name)
 	}
 	return a.attic, a, nil
 }

@@ -23,8 +23,8 @@ func newDiff() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff [CACHE] A B",
 		Short: "Show how the packages of two closures differ",
-		Long: `Compares two closures of a cache by package: versions that went up [U] or down
-[D] or changed otherwise [C], packages that came [A] or went [R], and by how much
+		Long: `Compares two closures of a cache by package: versions that went up [U], down [D]
+or changed otherwise [C], packages that came [A] or went [R], and by how much
 each grew. A and B are store paths, names of roots (the newest generation), or
 ROOT@GENERATION. Without CACHE the default one of the configuration is meant.
 

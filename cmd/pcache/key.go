@@ -40,9 +40,10 @@ error. Clients tell keys apart by their names; the custom is PROJECT-NUMBER.`,
 
 func newPubkey() *cobra.Command {
 	return &cobra.Command{
-		Use:     "pubkey",
-		Short:   "Print the public key of a secret key",
-		Long:    `Reads a secret key from standard input and prints the public key, as nix.conf's trusted-public-keys wants it.`,
+		Use:   "pubkey",
+		Short: "Print the public key of a secret key",
+		Long: `Reads a secret key from standard input and prints the public key, as nix.conf's
+trusted-public-keys wants it.`,
 		Example: "  pcache pubkey < cache-key",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

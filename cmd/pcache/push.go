@@ -33,6 +33,8 @@ type pushOptions struct {
 	verify      bool
 	upstream    upstreamOptions
 	extras      extras
+	settings    ownSettings
+	newCache    binarycache.Settings // the same, as far as they were given
 	output      output
 }
 
@@ -81,10 +83,14 @@ does not grow with the paths' size or number.
 			if err != nil {
 				return err
 			}
+			if o.newCache, err = o.settings.settings(cmd); err != nil {
+				return err
+			}
 			return push(cmd, name, paths, o)
 		},
 	}
 	o.flags(cmd)
+	o.settings.flags(cmd, ", where this push makes the cache (default 30)")
 	o.output.flags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&o.roots, "root", nil, "write a root manifest: NAME=PATH, or NAME for the paths given (can be repeated)")
@@ -184,6 +190,9 @@ func (r *pushRun) open(cacheAddress string) (err error) {
 	if r.addr.attic != nil && len(r.keyFiles) > 0 {
 		return usagef("--secret-key-file: the server of cache %s signs with its own key", r.addr.name)
 	}
+	if r.addr.attic != nil && r.newCache != (binarycache.Settings{}) {
+		return usagef("--priority and --mass-query: cache %s is made and set up on its server (pcache cache configure)", r.addr.name)
+	}
 	if len(r.keys) > 0 && r.unsigned {
 		return usagef("--unsigned contradicts the signing key that was given")
 	}
@@ -274,6 +283,7 @@ func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
 			Level:    r.addr.level,
 			Upstream: r.left,
 			Extras:   r.extras.sink(),
+			Settings: r.newCache,
 
 			Realisations: realisations,
 		},

@@ -84,11 +84,19 @@ func newQueueHook(open func() (*queue.Queue, error)) *cobra.Command {
 		Long: `Queues the paths of $OUT_PATHS. Nix fails a build whose hook fails, so this one
 exits with 0 whatever happens; it says what went wrong on standard error, which
 Nix shows, and the paths can be queued later with "pcache queue add".`,
+		Example: `  # /etc/nix/push-hook, named by post-build-hook in nix.conf
+  exec pcache queue hook`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			paths := strings.Fields(os.Getenv("OUT_PATHS"))
-			err := fmt.Errorf("$OUT_PATHS is empty: this is for Nix's post-build-hook")
-			if len(paths) > 0 {
+			// Nix calls the hook also for a build that gave nothing new: then
+			// the variable is set, and empty.
+			text, called := os.LookupEnv("OUT_PATHS")
+			paths := strings.Fields(text)
+			var err error
+			switch {
+			case !called:
+				err = fmt.Errorf("$OUT_PATHS is not set: this is for Nix's post-build-hook")
+			case len(paths) > 0:
 				err = enqueue(cmd.Context(), open, "", paths, func(string) {})
 			}
 			if err != nil {
@@ -280,7 +288,10 @@ func newQueueList(open func() (*queue.Queue, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Show what waits and what was given up",
-		Args:  cobra.NoArgs,
+		Long: `Shows the paths that wait to be pushed, and those that were given up, with the
+reason.`,
+		Example: "  pcache queue list --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := open()
 			if err != nil {
@@ -324,7 +335,10 @@ func newQueueRetry(open func() (*queue.Queue, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:   "retry",
 		Short: "Queue again what was given up",
-		Args:  cobra.NoArgs,
+		Long: `Queues the paths again that "pcache queue run" gave up, when what was wrong with
+them is mended ("nix-store --repair-path", say).`,
+		Example: "  pcache queue retry",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := open()
 			if err != nil {

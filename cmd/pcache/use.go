@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type useOptions struct {
 	write, undo, system bool
 	keys                []string
 	tokenFile           string
+	client              ownSettings
 	json                bool
 }
 
@@ -48,6 +50,9 @@ cache publishes: look at them before you write them. With --token-file the token
 in that file is put into the netrc file beside nix.conf, mode 0600, or into the
 one that nix.conf names.
 
+A cache says of itself which priority it has, and whether to ask it for many
+paths at once; --priority and --mass-query have this Nix see it otherwise.
+
 ` + exitCodes,
 		Example: `  pcache use https://cache.example.org
   pcache use https://cache.example.org --write --token-file ci.token
@@ -66,6 +71,8 @@ one that nix.conf names.
 	f.BoolVar(&o.undo, "undo", false, "take back what --write set")
 	f.BoolVar(&o.system, "system", false, "for the whole machine")
 	f.StringArrayVar(&o.keys, "public-key", nil, "trust this key, NAME:BASE64 (can be repeated)")
+	o.client.flags(cmd, " (default: as the cache says)")
+	f.Lookup("mass-query").Usage = "whether to ask it for many paths at once (default: as the cache says)"
 	f.StringVar(&o.tokenFile, "token-file", "", "file with the token for the cache")
 	f.BoolVar(&o.json, "json", false, "print the result as JSON on standard output")
 	return cmd
@@ -104,12 +111,17 @@ func use(cmd *cobra.Command, text string, o useOptions) (err error) {
 		return usagef("--write contradicts --undo")
 	}
 	u := &useRun{useOptions: o}
+	client, err := o.client.settings(cmd)
+	if err != nil {
+		return err
+	}
 	if u.addr, err = openAddress(text); err != nil {
 		return err
 	}
 	if err := u.places(); err != nil {
 		return err
 	}
+	u.report.Substituter = clientAddress(u.addr.name, client)
 	if o.undo {
 		err = u.takeBack()
 	} else {
@@ -155,6 +167,23 @@ func (u *useRun) places() (err error) {
 		u.login.Machine = at.Hostname()
 	}
 	return nil
+}
+
+// clientAddress is a cache's address with what Nix is to think of it, in the
+// parameters that Nix has for that.
+func clientAddress(name string, s binarycache.Settings) string {
+	separator := "?"
+	if strings.Contains(name, "?") {
+		separator = "&"
+	}
+	if s.Priority != nil {
+		name += separator + "priority=" + strconv.Itoa(*s.Priority)
+		separator = "&"
+	}
+	if s.WantMassQuery != nil {
+		name += separator + "want-mass-query=" + strconv.FormatBool(*s.WantMassQuery)
+	}
+	return name
 }
 
 // settingsName is the settings' file: one for each cache.
@@ -305,7 +334,7 @@ func (u *useRun) findKeys(ctx context.Context) (err error) {
 func (u *useRun) settings() string {
 	var b strings.Builder
 	b.WriteString("# Made by pcache use; pcache use " + u.addr.name + " --undo takes it back.\n")
-	b.WriteString("extra-substituters = " + u.addr.name + "\n")
+	b.WriteString("extra-substituters = " + u.report.Substituter + "\n")
 	b.WriteString("extra-trusted-public-keys = " + strings.Join(u.report.PublicKeys, " ") + "\n")
 	if _, ok := nixconf.Setting(u.oldConf, "netrc-file"); u.tokenFile != "" && !ok && !u.system {
 		b.WriteString("netrc-file = " + u.netrc + "\n")

@@ -143,7 +143,7 @@ func (s *Signer) list(ctx context.Context, listed []nix.PublicKey, gone []string
 		}
 	}
 	for _, k := range s.Keys {
-		if !contains(keys, k.Public()) {
+		if !slices.Contains(keys, k.Public()) {
 			keys = append(keys, k.Public())
 		}
 	}

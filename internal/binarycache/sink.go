@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
 	"gitlab.com/pantheros/pantheros/internal/binarycache/lease"
@@ -25,7 +26,7 @@ type SinkOptions struct {
 	Keys     []nix.SecretKey
 	Unsigned bool
 	Level    Level // of compression
-	Priority int   // for a new cache's nix-cache-info; 0: DefaultPriority
+	Settings Settings
 	// Lookups is how many narinfos are asked for at once; 0: what suits the
 	// store.
 	Lookups int
@@ -72,9 +73,6 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 	if o.Lookups <= 0 {
 		o.Lookups = Lookups(store)
 	}
-	if o.Priority == 0 {
-		o.Priority = DefaultPriority
-	}
 	refuse := func(format string, args ...any) (*Sink, error) {
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf(format, args...)}
 	}
@@ -93,12 +91,15 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 		return nil, err
 	}
 	for _, k := range o.Upstream.Keys {
-		if contains(listed, k) {
+		if slices.Contains(listed, k) {
 			return refuse("%s is its own key: as an upstream's it would have everything left out", k.Name)
 		}
 	}
 	if exists && info.StoreDir != o.StoreDir {
 		return refuse("it holds paths of the store %s, and these are of %s", info.StoreDir, o.StoreDir)
+	}
+	if exists && o.Settings.apply(info) != info {
+		return refuse("it is there with %s, and this push wants others (pcache cache configure changes them)", info.settings())
 	}
 	s.isNew = !exists
 	s.listKeys = !hasList
@@ -114,10 +115,10 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 	for _, k := range o.Keys {
 		pub := k.Public()
 		s.accept = append(s.accept, pub)
-		if contains(o.Upstream.Keys, pub) {
+		if slices.Contains(o.Upstream.Keys, pub) {
 			return refuse("%s is its own key: as an upstream's it would have everything left out", pub.Name)
 		}
-		if hasList && !contains(listed, pub) {
+		if hasList && !slices.Contains(listed, pub) {
 			return refuse("it is signed with %s, and the given key is %s: clients that trust the one would refuse paths of the other", names(listed), describe(pub, listed))
 		}
 	}
@@ -134,15 +135,6 @@ func uplink(s blob.Store) func() float64 {
 		return u.Uplink
 	}
 	return func() float64 { return 0 }
-}
-
-func contains(keys []nix.PublicKey, k nix.PublicKey) bool {
-	for _, l := range keys {
-		if l == k {
-			return true
-		}
-	}
-	return false
 }
 
 func names(keys []nix.PublicKey) string {
@@ -385,7 +377,7 @@ func (s *Sink) init(ctx context.Context) error {
 		}
 	}
 	if s.isNew {
-		info := Info{StoreDir: s.o.StoreDir, WantMassQuery: true, Priority: s.o.Priority}
+		info := s.o.Settings.apply(newInfo(s.o.StoreDir))
 		if err := s.putBytes(ctx, cacheInfoKey, info.Marshal()); err != nil {
 			return err
 		}

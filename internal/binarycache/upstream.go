@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"gitlab.com/pantheros/pantheros/internal/blob"
@@ -181,7 +182,7 @@ func (s *Sink) vouches() bool {
 	s.upstream.mu.Lock()
 	defer s.upstream.mu.Unlock()
 	for _, k := range s.upstream.recorded {
-		if !contains(s.o.Upstream.Keys, k) {
+		if !slices.Contains(s.o.Upstream.Keys, k) {
 			return false
 		}
 	}
@@ -219,7 +220,7 @@ func (s *Sink) note(ctx context.Context) error {
 		}
 		all := listed
 		for _, k := range s.o.Upstream.Keys {
-			if !contains(all, k) {
+			if !slices.Contains(all, k) {
 				all = append(all, k)
 			}
 		}

@@ -68,6 +68,12 @@ build: ## build panther and pcache into .panther/bin
 	@mkdir -p $(BIN)
 	@go build -o $(BIN)/ ./cmd/...
 
+.PHONY: man
+man: build ## write pcache's manual pages and shell completions to out/man and out/completion
+	@$(BIN)/pcache man out/man && mkdir -p out/completion && \
+	for shell in bash fish zsh; do $(BIN)/pcache completion $$shell >out/completion/pcache.$$shell || exit 1; done
+	@echo "man -l out/man/pcache.1; . out/completion/pcache.bash"
+
 .PHONY: nix
 nix: ## prepare a Nix and print the folder of its commands
 	@tools/nix/prepare $(STATE)/nix

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // commands are all that do something, by what a user types.
@@ -114,5 +116,50 @@ func TestHelp(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Every command has a manual page, which is the same whenever it is made.
+func TestMan(t *testing.T) {
+	t.Setenv("SOURCE_DATE_EPOCH", "315532800")
+	pages := func() map[string]string {
+		dir := filepath.Join(t.TempDir(), "share/man1")
+		var stderr strings.Builder
+		if code := run(t.Context(), []string{"man", dir}, strings.NewReader(""), &stderr, &stderr); code != 0 {
+			t.Fatalf("exit code %d: %s", code, stderr.String())
+		}
+		files, err := filepath.Glob(dir + "/*.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]string{}
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[filepath.Base(f)] = string(data)
+		}
+		return all
+	}
+	got := pages()
+	for name, c := range commands(t) {
+		file := "pcache-" + strings.ReplaceAll(name, " ", "-") + ".1"
+		page := got[file]
+		if page == "" || !strings.Contains(page, "DESCRIPTION") {
+			t.Errorf("%s: %.60q", file, page)
+		}
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && !strings.Contains(page, f.Name) && !strings.Contains(page, strings.ReplaceAll(f.Name, "-", `\-`)) {
+				t.Errorf("%s does not name --%s", file, f.Name)
+			}
+			// "[a] (b)" is a link to who makes the pages.
+			if strings.Contains(f.Usage, "] (") || strings.Contains(f.Usage, "](") {
+				t.Errorf("pcache %s --%s: %q reads as a link", name, f.Name, f.Usage)
+			}
+		})
+	}
+	if again := pages(); !maps.Equal(got, again) {
+		t.Error("the pages differ from one time to the next")
 	}
 }

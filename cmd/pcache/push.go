@@ -105,17 +105,15 @@ func (o *pushOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.store, "store", "", "the Nix store to read: a directory for a chroot store, daemon, local (default $NIX_REMOTE)")
 	f.StringArrayVar(&o.keyFiles, "secret-key-file", nil, "sign with the key in this file (can be repeated)")
 	f.BoolVar(&o.unsigned, "unsigned", false, "push without signatures to a cache that has none")
-	f.StringVar(&o.compression, "compression", "", fmt.Sprintf("one of %v (default %s)", binarycache.Levels, binarycache.Default))
+	levels := make([]string, len(binarycache.Levels))
+	for i, l := range binarycache.Levels {
+		levels[i] = string(l)
+	}
+	f.StringVar(&o.compression, "compression", "", fmt.Sprintf("%s (default: %s)", strings.Join(levels, ", "), binarycache.Default))
 	f.BoolVar(&o.verify, "verify", false, "ask the cache for every path, before and after, trusting nothing")
 	o.upstream.flags(cmd)
 	o.extras.flags(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("compression", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		var words []string
-		for _, l := range binarycache.Levels {
-			words = append(words, string(l))
-		}
-		return words, cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions(levels, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // pushRun is a push under way.

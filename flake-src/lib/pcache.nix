@@ -11,7 +11,7 @@ if source == self.outPath then
   null
 else
   # The repository's go.mod says which Go it needs at least.
-  (pkgs.buildGoLatestModule or pkgs.buildGoModule) {
+  (pkgs.buildGoLatestModule or pkgs.buildGoModule) rec {
     pname = "pcache";
     version = self.shortRev or self.dirtyShortRev or "dev";
     src = source;
@@ -21,6 +21,18 @@ else
     # They want a real Nix and servers; `make test` runs them.
     doCheck = false;
     env.CGO_ENABLED = 0;
+    ldflags = [ "-X main.version=${version}" ];
+    nativeBuildInputs = [ pkgs.installShellFiles ];
+    # It writes them itself, so it has to run here: not where it is built for
+    # another kind of machine.
+    postInstall = pkgs.lib.optionalString (pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform) ''
+      $out/bin/pcache man man
+      installManPage man/*.1
+      for shell in bash fish zsh; do
+        $out/bin/pcache completion $shell >pcache.$shell
+      done
+      installShellCompletion pcache.{bash,fish,zsh}
+    '';
     meta = {
       description = "Signed binary caches for Nix: push, pull, warm, serve";
       mainProgram = "pcache";

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,6 +136,22 @@ func NewestRoot(ctx context.Context, s blob.Store, cacheName, storeDir, name str
 		return r, &RefusedError{Cache: cacheName, Reason: newest + ": " + err.Error()}
 	}
 	return r, nil
+}
+
+// RootNames lists the names of a cache's roots, sorted. With an error it has
+// those that were listed until then.
+func RootNames(ctx context.Context, s blob.Store) (names []string, err error) {
+	for info, err := range s.List(ctx, rootsPrefix) {
+		if err != nil {
+			return names, fmt.Errorf("list the roots: %w", err)
+		}
+		name, _, ok := strings.Cut(strings.TrimPrefix(info.Key, rootsPrefix), "/")
+		if ok && CheckRootName(name) == nil && (len(names) == 0 || names[len(names)-1] != name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // newestKey is where a server answers with the newest manifest of a name: who

@@ -18,6 +18,7 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/blob/s3"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 	"gitlab.com/pantheros/pantheros/internal/nix"
+	"gitlab.com/pantheros/pantheros/internal/substituter"
 )
 
 // address is a cache that a command was given, by its address or by its name
@@ -36,6 +37,24 @@ type address struct {
 	openSource func(context.Context, binarycache.SourceOptions) (cache.Source, error)
 	openSink   func(context.Context, sinkOptions) (cache.Sink, error)
 	attic      *attic.Client // of a cache on an Attic server, for its API
+}
+
+// published is what a cache says of itself, with the keys that its paths are
+// signed with: those that it lists, those of an Attic server's configuration,
+// or those that everybody knows. The cache must have a reader.
+func (a address) published(ctx context.Context) (binarycache.Published, error) {
+	p, err := binarycache.ReadPublished(ctx, a.reader, a.name)
+	if err != nil || p.Keys != nil {
+		return p, err
+	}
+	if a.attic != nil {
+		p.Keys, err = a.attic.PublicKeys(ctx)
+		return p, err
+	}
+	if key, ok := substituter.WellKnownKey(a.name); ok {
+		p.Keys = []nix.PublicKey{key}
+	}
+	return p, nil
 }
 
 // sinkOptions say how a cache of any kind is written.

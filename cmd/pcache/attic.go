@@ -16,7 +16,6 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/blob/httpread"
 	"gitlab.com/pantheros/pantheros/internal/blob/remote"
 	"gitlab.com/pantheros/pantheros/internal/cache"
-	"gitlab.com/pantheros/pantheros/internal/nix"
 )
 
 // tokenVariable holds a token for machines that hand secrets over in the
@@ -96,20 +95,15 @@ func openAttic(text string, c config.Cache) (address, error) {
 	a.reader = files
 	// A cache that only its key's holders may read has its configuration
 	// behind the token; a public one can be read without asking for it.
-	reader := func(ctx context.Context, retry remote.Retry) (*httpread.Reader, attic.CacheConfig, error) {
-		info, err := client.Config(ctx)
+	reader := func(ctx context.Context, retry remote.Retry) (*httpread.Reader, error) {
+		url, err := client.Substituter(ctx)
 		if err != nil {
-			return nil, info, err
+			return nil, err
 		}
-		url := info.SubstituterEndpoint
-		if url == "" {
-			url = strings.TrimRight(k.Endpoint, "/") + "/" + k.Cache
-		}
-		r, err := httpread.New(httpread.Config{URL: strings.TrimRight(url, "/"), Token: k.Token, CAFile: c.CAFile, Retry: retry})
-		return r, info, err
+		return httpread.New(httpread.Config{URL: url, Token: k.Token, CAFile: c.CAFile, Retry: retry})
 	}
 	a.openSource = func(ctx context.Context, o binarycache.SourceOptions) (cache.Source, error) {
-		r, _, err := reader(ctx, remote.Retry{})
+		r, err := reader(ctx, remote.Retry{})
 		if err != nil {
 			return nil, err
 		}
@@ -118,15 +112,18 @@ func openAttic(text string, c config.Cache) (address, error) {
 	a.openSink = func(ctx context.Context, o sinkOptions) (cache.Sink, error) {
 		s := attic.SinkOptions{StoreDir: o.StoreDir, Verify: o.verify, Upstream: o.Upstream.Keys, Full: o.full}
 		if o.verify {
-			r, info, err := reader(ctx, remote.Retry{Attempts: 3})
+			r, err := reader(ctx, remote.Retry{Attempts: 3})
 			if err != nil {
 				return nil, err
 			}
-			key, err := nix.ParsePublicKey(info.PublicKey)
+			keys, err := client.PublicKeys(ctx)
 			if err != nil {
-				return nil, fmt.Errorf("the server names no public key to verify with: %v", err)
+				return nil, err
 			}
-			if s.Back, err = binarycache.OpenSource(ctx, r, binarycache.SourceOptions{Name: a.name, StoreDir: o.StoreDir, Trusted: []nix.PublicKey{key}}); err != nil {
+			if len(keys) == 0 {
+				return nil, errors.New("the server names no public key to verify with")
+			}
+			if s.Back, err = binarycache.OpenSource(ctx, r, binarycache.SourceOptions{Name: a.name, StoreDir: o.StoreDir, Trusted: keys}); err != nil {
 				return nil, err
 			}
 		}

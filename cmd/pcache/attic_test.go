@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -70,6 +72,13 @@ func startServe(t *testing.T) *atticServer {
 	}
 	cache := filepath.Join(dir, "cache")
 	cmd := exec.Command("pcache", "serve", "--listen", "127.0.0.1:0", "--accept-pushes", "--secret-key-file", key, "file://"+cache)
+	return &atticServer{name: "pcache serve", endpoint: "http://" + listening(t, cmd), storage: cache, fixed: true}
+}
+
+// listening starts a pcache serve, which ends with the test, and returns the
+// address that it listens on.
+func listening(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -89,11 +98,11 @@ func startServe(t *testing.T) *atticServer {
 				for lines.Scan() {
 				}
 			}()
-			return &atticServer{name: "pcache serve", endpoint: "http://" + line.Address, storage: cache, fixed: true}
+			return line.Address
 		}
 	}
 	t.Fatal("pcache serve did not listen")
-	return nil
+	return ""
 }
 
 // startAtticd starts the real server with SQLite and a directory.
@@ -247,9 +256,15 @@ func TestAtticPushAndPull(t *testing.T) {
 	forAttic(t, func(t *testing.T, s *atticServer, env *nixtest.Env) {
 		big, paths, _, _ := bigStore(t)
 		address, key := s.cache(t, big, "push")
+		if s.fixed && strings.Contains(keysAt(t, s.endpoint), key) {
+			t.Error("a cache without a path lists keys")
+		}
 		first := pushed(t, s.must(t, big, append([]string{"push", "--json", "--root", "fleet", address}, paths...)...))
 		if first.Sent.Paths != len(paths) || first.Status != report.Passed || len(first.Roots) != 1 || first.Roots[0].Name != "fleet" {
 			t.Errorf("first push: %+v", first.Sent)
+		}
+		if s.fixed && !strings.Contains(keysAt(t, s.endpoint), key) {
+			t.Error("the first push brought no list of keys, or the server remembers that there was none")
 		}
 		second := pushed(t, s.must(t, big, append([]string{"push", "--json", address}, paths...)...))
 		if second.Sent.Paths != 0 || second.Skipped["present"].Paths != len(paths) {
@@ -289,12 +304,63 @@ func TestAtticPushAndPull(t *testing.T) {
 			t.Errorf("cat: %s", out)
 		}
 		near := filepath.Join(t.TempDir(), "near")
-		s.must(t, env, "warm", "--public-key", key, "--to", near, address, path)
+		s.must(t, env, "warm", "--to", near, address, path) // the server says its key
 		nixtest.Another(t).Run(t, "nix", "copy", "--option", "trusted-public-keys", key, "--from", "file://"+near, path)
+		s.through(t, env, address, key, path)
+		s.used(t, env, address, key)
 		if _, errs, code := s.run(t, nixtest.Another(t), "pull", "--public-key", "other-1:"+strings.SplitN(key, ":", 2)[1], address, path); code != exitDamaged {
 			t.Errorf("another key: %d %s", code, errs)
 		}
 	})
+}
+
+// through reads a path by way of a pcache serve before the cache: its key is the
+// server's, and whoever reads needs no token.
+func (s *atticServer) through(t *testing.T, env *nixtest.Env, address, key, path string) {
+	t.Helper()
+	cmd := env.Command("pcache", "serve", "--listen", "127.0.0.1:0", "--local", filepath.Join(t.TempDir(), "local"), address)
+	cmd.Env = append(cmd.Env, tokenVariable+"="+s.token, "XDG_CONFIG_HOME="+filepath.Join(env.Root, "../config"))
+	at := "http://" + listening(t, cmd)
+	if keys := keysAt(t, at); !strings.Contains(keys, key) {
+		t.Errorf("the keys of a server before the cache: %s", keys)
+	}
+	nixtest.Another(t).Run(t, "nix", "copy", "--option", "trusted-public-keys", key, "--from", at, path)
+}
+
+// keysAt is what a server answers for the list of its keys.
+func keysAt(t *testing.T, endpoint string) string {
+	t.Helper()
+	answer, err := http.Get(endpoint + "/public-keys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// used sets the cache for a user's Nix, and takes that back.
+func (s *atticServer) used(t *testing.T, env *nixtest.Env, address, key string) {
+	t.Helper()
+	out := s.must(t, env, "use", address, "--write", "--json")
+	var u useReport
+	if err := json.Unmarshal([]byte(out), &u); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	if u.Substituter != strings.TrimPrefix(address, "attic+") || !slices.Equal(u.PublicKeys, []string{key}) {
+		t.Errorf("use: %s", out)
+	}
+	text, err := os.ReadFile(u.Settings)
+	if err != nil || !strings.Contains(string(text), "extra-substituters = "+u.Substituter+"\n") {
+		t.Errorf("the settings: %v\n%s", err, text)
+	}
+	s.must(t, env, "use", address, "--undo")
+	if _, err := os.Stat(u.Settings); !os.IsNotExist(err) {
+		t.Errorf("the settings are still there: %v", err)
+	}
 }
 
 // A path whose bytes the server has lost is found by --verify. It is sent again

@@ -217,6 +217,9 @@ func (s *cacheServer) open(args []string) error {
 		if keys == nil {
 			u.Keys = addr.config.PublicKeys
 		}
+		if addr.attic != nil {
+			u.PublicKeys = addr.attic.PublicKeys
+		}
 		if d, ok := addr.store.(*dir.Store); ok {
 			u.Dir = d.String()
 		} else {
@@ -350,7 +353,7 @@ func publicKeyOf(a address, sign []nix.SecretKey) string {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if p, err := binarycache.ReadPublished(ctx, a.reader, a.name); err == nil && len(p.Keys) > 0 {
+	if p, err := a.published(ctx); err == nil && len(p.Keys) > 0 {
 		return p.Keys[0].String()
 	}
 	return ""

@@ -17,7 +17,6 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/nix"
 	"gitlab.com/pantheros/pantheros/internal/nixconf"
-	"gitlab.com/pantheros/pantheros/internal/substituter"
 
 	"github.com/spf13/cobra"
 )
@@ -118,10 +117,10 @@ func use(cmd *cobra.Command, text string, o useOptions) (err error) {
 	if u.addr, err = openAddress(text); err != nil {
 		return err
 	}
-	if err := u.places(); err != nil {
+	if err := u.places(cmd.Context()); err != nil {
 		return err
 	}
-	u.report.Substituter = clientAddress(u.addr.name, client)
+	u.report.Substituter = clientAddress(u.report.Substituter, client)
 	if o.undo {
 		err = u.takeBack()
 	} else {
@@ -137,8 +136,15 @@ func use(cmd *cobra.Command, text string, o useOptions) (err error) {
 }
 
 // places finds the files.
-func (u *useRun) places() (err error) {
+func (u *useRun) places(ctx context.Context) (err error) {
 	substituter := u.addr.name
+	if u.addr.attic != nil {
+		// Where Nix reads the cache is for the server to say, except when what
+		// was set is taken back: that must work without it.
+		if substituter, err = u.addr.attic.Substituter(ctx); err != nil && !u.undo {
+			return err
+		}
+	}
 	if scheme, _, _ := strings.Cut(substituter, "://"); scheme != "http" && scheme != "https" && scheme != "file" && scheme != "s3" {
 		return usagef("cache %s is none that Nix can read: name the address that it is served at", substituter)
 	}
@@ -153,7 +159,7 @@ func (u *useRun) places() (err error) {
 		dir = filepath.Join(dir, "nix")
 	}
 	u.conf = filepath.Join(dir, "nix.conf")
-	u.file = filepath.Join(dir, settingsName(substituter))
+	u.file = filepath.Join(dir, settingsName(u.addr.name))
 	u.netrc = filepath.Join(dir, "netrc")
 	if u.oldConf, err = nixconf.Read(u.conf); err != nil {
 		return fmt.Errorf("read nix.conf: %w", err)
@@ -272,7 +278,7 @@ func (u *useRun) newNetrc() (was, want string, err error) {
 	if u.tokenFile == "" {
 		return was, was, nil
 	}
-	if !strings.HasPrefix(u.addr.name, "http") {
+	if !strings.HasPrefix(u.report.Substituter, "http") {
 		return "", "", usagef("--token-file is for a cache behind a web server")
 	}
 	f, err := os.Open(u.tokenFile)
@@ -303,17 +309,12 @@ func (u *useRun) findKeys(ctx context.Context) (err error) {
 		u.keys = u.addr.config.PublicKeys
 	}
 	if len(u.keys) == 0 {
-		if key, ok := substituter.WellKnownKey(u.addr.name); ok {
-			u.keys = []nix.PublicKey{key}
-		}
-	}
-	if len(u.keys) == 0 {
 		if u.addr.reader == nil {
 			return usagef("cache %s does not publish its keys: give --public-key", u.addr.name)
 		}
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		p, err := binarycache.ReadPublished(ctx, u.addr.reader, u.addr.name)
+		p, err := u.addr.published(ctx)
 		switch {
 		case err != nil:
 			return err

@@ -261,14 +261,11 @@ func (w *warmRun) intoStore(ctx context.Context, paths []nix.StorePath) (cache.R
 
 // keys are those that the cache's paths must be signed with.
 func (w *warmRun) directoryKeys(ctx context.Context) (keys []nix.PublicKey, published []nix.PublicKey, err error) {
-	p, err := binarycache.ReadPublished(ctx, w.addr.reader, w.addr.name)
+	p, err := w.addr.published(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	published = p.Keys
-	if key, ok := substituter.WellKnownKey(w.addr.name); ok && published == nil {
-		published = []nix.PublicKey{key}
-	}
 	switch {
 	case w.noCheck:
 		return nil, published, nil

@@ -160,6 +160,35 @@ func (k *Client) Config(ctx context.Context) (CacheConfig, error) {
 	return c, nil
 }
 
+// PublicKeys are the keys that the server signs the cache's paths with, as its
+// configuration names them; nil if it names none.
+func (k *Client) PublicKeys(ctx context.Context) ([]nix.PublicKey, error) {
+	c, err := k.Config(ctx)
+	if err != nil || c.PublicKey == "" {
+		return nil, err
+	}
+	key, err := nix.ParsePublicKey(c.PublicKey)
+	if err != nil {
+		return nil, k.failed("ask about", fmt.Errorf("the server names as its public key what is none: %q", remote.Printable(c.PublicKey)))
+	}
+	return []nix.PublicKey{key}, nil
+}
+
+// Substituter is the URL at which Nix reads the cache: the one that the server
+// names or, where it names none, the one at which every server answers. That
+// one comes with an error too.
+func (k *Client) Substituter(ctx context.Context) (string, error) {
+	c, err := k.Config(ctx)
+	if err != nil || c.SubstituterEndpoint == "" {
+		return strings.TrimRight(k.config.Endpoint, "/") + "/" + k.config.Cache, err
+	}
+	u, err := url.Parse(c.SubstituterEndpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return "", k.failed("ask about", fmt.Errorf("the server names as its substituter endpoint what is no URL: %q", remote.Printable(c.SubstituterEndpoint)))
+	}
+	return strings.TrimRight(c.SubstituterEndpoint, "/"), nil
+}
+
 // Create makes the cache. It needs the right to create caches.
 func (k *Client) Create(ctx context.Context, c CacheConfig) error {
 	return k.call(ctx, http.MethodPost, "cache-config/"+k.config.Cache, c, nil)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 
 	"gitlab.com/pantheros/pantheros/internal/cache"
@@ -101,7 +102,7 @@ func (k *Sink) PutNAR(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.N
 		return c.sendFramed(nar)
 	})
 	if err != nil {
-		return nix.NARInfo{}, fmt.Errorf("add to %s: %w", k.store, err)
+		return nix.NARInfo{}, fmt.Errorf("add to %s: %w%s", k.store, err, adviceOn(err))
 	}
 	return nix.NARInfo{PathInfo: p}, nil
 }
@@ -133,6 +134,16 @@ func (c *wireConn) sendFramed(r io.Reader) error {
 		return err
 	}
 	return <-answer
+}
+
+// adviceOn says what to do about Nix's refusal of a path, where Nix does not.
+// The words differ by version; not to know them costs only the advice.
+func adviceOn(err error) string {
+	var said *daemonError
+	if errors.As(err, &said) && strings.Contains(said.message, "lacks a") && strings.Contains(said.message, "signature") {
+		return "; say which key its cache signs with (--public-key), or add that to trusted-public-keys in nix.conf"
+	}
+	return ""
 }
 
 // frameWriter sends each write as a frame: its length, then the bytes.

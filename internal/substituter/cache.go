@@ -140,6 +140,7 @@ func (c *Cache) Changed(p nix.StorePath) {
 	c.absent.remove(h)
 	for _, u := range c.upstreams {
 		c.bad.remove(badKey(u, h))
+		u.renew()
 	}
 }
 

@@ -27,6 +27,9 @@ type Upstream struct {
 	// or that everybody knows; if there are none signatures are the clients'
 	// affair.
 	Keys []nix.PublicKey
+	// PublicKeys, if not nil, is asked for the keys of a cache that lists none
+	// among its objects.
+	PublicKeys func(context.Context) ([]nix.PublicKey, error)
 }
 
 // wellKnown are keys of caches that do not publish theirs, by host.
@@ -83,15 +86,23 @@ type upstream struct {
 	failed time.Time
 }
 
-// identity is how long what a cache says of itself is believed.
-const identity = time.Hour
+// identity is how long what a cache says of itself is believed; newcomer, how
+// long that it is none yet or lists no keys, which the first push changes.
+const (
+	identity = time.Hour
+	newcomer = 15 * time.Second
+)
 
 // identify asks the cache what it is, now and then. The error is a lasting one
 // if the cache is of another store.
 func (u *upstream) identify(ctx context.Context) ([]nix.PublicKey, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if time.Since(u.asked) < identity {
+	believed := identity
+	if u.keys == nil {
+		believed = newcomer
+	}
+	if time.Since(u.asked) < believed {
 		return u.keys, u.wrong
 	}
 	known := !u.asked.IsZero()
@@ -99,6 +110,9 @@ func (u *upstream) identify(ctx context.Context) ([]nix.PublicKey, error) {
 		return u.keys, u.wrong
 	}
 	p, err := binarycache.ReadPublished(ctx, u.Reader, u.Name)
+	if err == nil && p.Keys == nil && u.PublicKeys != nil && u.Keys == nil {
+		p.Keys, err = u.PublicKeys(ctx)
+	}
 	var refused *binarycache.RefusedError
 	switch {
 	case errors.As(err, &refused):
@@ -125,6 +139,16 @@ func (u *upstream) identify(ctx context.Context) ([]nix.PublicKey, error) {
 		u.keys = nil
 	}
 	return u.keys, u.wrong
+}
+
+// renew makes a cache that listed no keys be asked again: a path has come to it,
+// and its keys with the first one.
+func (u *upstream) renew() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.keys == nil {
+		u.asked = time.Time{}
+	}
 }
 
 // call runs f, which asks the upstream something, with a limit of time, and

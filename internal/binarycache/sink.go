@@ -165,6 +165,7 @@ func describe(k nix.PublicKey, listed []nix.PublicKey) string {
 func (s *Sink) Traits() cache.Traits {
 	t := cache.Traits{ClosureComplete: s.vouches(), Large: runtime.GOMAXPROCS(0)}
 	if r, ok := s.store.(blob.Remote); ok {
+		t.Lookups = s.o.Lookups
 		// Uploads wait for the network: more of them than processors. The
 		// large are few, since each may hold several parts in memory.
 		t.Large += remoteLarge

@@ -51,6 +51,9 @@ type Traits struct {
 	// one pool for all; a Large of 0 leaves it to Copy.
 	Large, Small int
 	SmallBelow   int64
+	// Lookups is how many paths Missing asks for at once, so that asking for
+	// fewer is no faster; 0: it is not known.
+	Lookups int
 	// Publishers is how many calls of Publish to have under way; 0: one.
 	Publishers int
 }

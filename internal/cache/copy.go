@@ -129,47 +129,69 @@ func plan(ctx context.Context, dst Sink, closure []nix.PathInfo, roots []nix.Sto
 	for i, p := range closure {
 		index[p.Path] = i
 	}
+	asked := make(map[nix.StorePath]bool, len(closure))
+	absent := make(map[nix.StorePath]bool, len(closure)) // those of asked that dst does not have
 	imply := func(p nix.PathInfo) {
 		stack := []nix.PathInfo{p}
 		for len(stack) > 0 {
 			p := stack[len(stack)-1]
 			stack = stack[:len(stack)-1]
 			for _, r := range p.References {
-				if _, done := present[r]; !done {
+				// What was asked for and is not there is missing, whoever
+				// refers to it. The cache is damaged, or two different builds
+				// meet; sending it is right in either case.
+				if _, done := present[r]; !done && !absent[r] {
 					present[r] = Implied
 					stack = append(stack, closure[index[r]])
 				}
 			}
 		}
 	}
-	asked := make(map[nix.StorePath]bool, len(closure))
-	wave := roots
-	for len(wave) > 0 {
-		var batch []nix.PathInfo
-		for _, path := range wave {
-			if _, done := present[path]; !done && !asked[path] {
-				asked[path] = true
-				batch = append(batch, closure[index[path]])
+	// batch is what of a wave is not known, and enough of what that refers to,
+	// the nearest first, that its last round of requests is a full one: those
+	// cost no time, and where the wave turns out to be missing they are next.
+	batch := func(wave []nix.StorePath, width int) (ps []nix.PathInfo) {
+		add := func(paths []nix.StorePath, full func() bool) {
+			for _, path := range paths {
+				if full() {
+					return
+				}
+				if _, done := present[path]; !done && !asked[path] {
+					asked[path] = true
+					ps = append(ps, closure[index[path]])
+				}
 			}
 		}
-		batch, upstream, err := except(ctx, dst, present, batch)
+		add(wave, func() bool { return false })
+		if width > 0 {
+			goal := (len(ps) + width - 1) / width * width
+			for i := 0; i < len(ps) && len(ps) < goal; i++ {
+				add(ps[i].References, func() bool { return len(ps) == goal })
+			}
+		}
+		return ps
+	}
+	// The roots are asked for alone: if they are there that is all.
+	for wave, width := roots, 0; len(wave) > 0; width = traitsOf(dst).Lookups {
+		ps := batch(wave, width)
+		if len(ps) == 0 {
+			break
+		}
+		ask, upstream, err := except(ctx, dst, present, ps)
 		if err != nil {
 			return nil, err
 		}
-		missing, err := dst.Missing(ctx, batch)
+		missing, err := dst.Missing(ctx, ask)
 		if err != nil {
 			return nil, err
-		}
-		for _, p := range mark(present, batch, missing) {
-			imply(p)
 		}
 		wave = nil
 		for _, p := range missing {
-			// Implied meanwhile: a path of the same batch that is present
-			// refers to one that is not. The cache is damaged, or two
-			// different builds meet; sending it is right in either case.
-			delete(present, p.Path)
+			absent[p.Path] = true
 			wave = append(wave, p.References...)
+		}
+		for _, p := range mark(present, ask, missing) {
+			imply(p)
 		}
 		// Whether what these refer to is elsewhere too is for dst to say.
 		for _, p := range upstream {

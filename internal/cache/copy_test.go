@@ -204,6 +204,7 @@ func drawTraits(t *rapid.T) cache.Traits {
 		Large:           rapid.IntRange(0, 4).Draw(t, "large"),
 		Small:           rapid.IntRange(0, 3).Draw(t, "small"),
 		SmallBelow:      100,
+		Lookups:         rapid.IntRange(0, 4).Draw(t, "lookups"),
 		Publishers:      rapid.IntRange(0, 3).Draw(t, "publishers"),
 	}
 }
@@ -265,6 +266,55 @@ func TestNothingToDoAsksOncePerRoot(t *testing.T) {
 	}
 	if last := s.asked[len(s.asked)-1]; len(last) != 4 {
 		t.Errorf("--verify asked for %d of 4 paths", len(last))
+	}
+}
+
+// Rounds of requests are filled with what the paths in question refer to: deep
+// graphs take few of them, and the roots are still asked for alone.
+func TestRoundsAreFull(t *testing.T) {
+	refs := make([][]int, 100)
+	var there []nix.StorePath
+	for i := range refs {
+		if i > 0 {
+			refs[i] = []int{i - 1}
+		}
+		if i < 50 {
+			there = append(there, pathOf(i))
+		}
+	}
+	g := newGraph(refs, make([]int, len(refs)))
+	for _, lookups := range []int{0, 1, 16, 1000} {
+		s := newSink(cache.Traits{ClosureComplete: true, Lookups: lookups}, there...)
+		result, err := cache.Copy(t.Context(), s, g, []nix.StorePath{pathOf(99)}, cache.Options{DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range result.Outcomes {
+			if sent := o.Action == cache.Send; sent != (i >= 50) {
+				t.Errorf("%d at once: %s: %s", lookups, o.Info.Path, o.Action)
+			}
+		}
+		// The root, then 49 that are missing and the first that is there.
+		if rounds, want := len(s.asked)-1, (50+max(lookups, 1)-1)/max(lookups, 1); rounds != want || len(s.asked[0]) != 1 {
+			t.Errorf("%d at once: %d rounds after the first of %d, want %d", lookups, rounds, len(s.asked[0]), want)
+		}
+		for _, ps := range s.asked {
+			if len(ps) > max(lookups, 1) {
+				t.Errorf("%d at once: asked for %d", lookups, len(ps))
+			}
+		}
+	}
+}
+
+// What was found missing is sent also when a path that is there, and is found
+// later, refers to it.
+func TestMissingIsNotImplied(t *testing.T) {
+	g := newGraph([][]int{{}, {0}, {1}, {0, 2}}, make([]int, 4))
+	for _, lookups := range []int{0, 16} {
+		s := newSink(cache.Traits{ClosureComplete: true, Lookups: lookups}, pathOf(1))
+		if _, err := cache.Copy(t.Context(), s, g, []nix.StorePath{pathOf(3)}, cache.Options{}); err != nil || !s.visible[pathOf(0)] {
+			t.Errorf("%d at once: %v; sent: %v", lookups, err, s.visible[pathOf(0)])
+		}
 	}
 }
 

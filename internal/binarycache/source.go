@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -185,12 +186,31 @@ func (s *Source) narInfoOf(ctx context.Context, c UpstreamCache, p nix.StorePath
 	if n.Path != p {
 		return n, fmt.Errorf("%s: its narinfo is of %s: %w", p, n.Path, ErrDamaged)
 	}
-	if len(s.o.Trusted) > 0 && n.CA == "" {
+	if len(s.o.Trusted) > 0 {
 		if _, ok := n.SignedBy(s.o.Trusted); !ok {
-			return n, fmt.Errorf("%s: %w (signatures: %s)", p, ErrUntrusted, signers(n.PathInfo))
+			if _, ok, reason := unsignedContents(n.PathInfo); !ok {
+				return n, fmt.Errorf("%s: %w (signatures: %s%s)", p, ErrUntrusted, signers(n.PathInfo), reason)
+			}
 		}
 	}
 	return n, nil
+}
+
+// unsignedContents is the address by which a path's contents are compared where
+// no signature vouches for them. ok is false where it has none that can be compared; reason
+// says more, after a semicolon.
+func unsignedContents(p nix.PathInfo) (c nix.ContentAddress, ok bool, reason string) {
+	if p.CA == "" {
+		return c, false, ""
+	}
+	c, err := p.ContentAddressed()
+	switch {
+	case err != nil:
+		return c, false, "; " + err.Error()
+	case slices.Contains(p.References, p.Path):
+		return c, false, "; its content address blanks its own path, which is not compared here"
+	}
+	return c, true, ""
 }
 
 func signers(p nix.PathInfo) string {
@@ -228,7 +248,18 @@ func (s *Source) OpenNAR(ctx context.Context, p nix.PathInfo) (io.ReadCloser, er
 		object.Close()
 		return nil, fmt.Errorf("%s of cache %s: %v", key, n.cache.Name, err)
 	}
-	return &verifiedNAR{object: object, plain: plain, key: key, want: n.PathInfo, hash: sha256.New()}, nil
+	v := &verifiedNAR{object: object, plain: plain, key: key, want: n.PathInfo, hash: sha256.New()}
+	if len(s.o.Trusted) > 0 {
+		if _, signed := n.SignedBy(s.o.Trusted); !signed {
+			c, ok, reason := unsignedContents(n.PathInfo)
+			if !ok { // Info and Closure would have said so
+				v.Close()
+				return nil, fmt.Errorf("%s: %w%s", p.Path, ErrUntrusted, reason)
+			}
+			v.contents = newContents(c)
+		}
+	}
+	return v, nil
 }
 
 // verifiedNAR passes on a NAR and compares it, at its end, with its narinfo.
@@ -242,6 +273,8 @@ type verifiedNAR struct {
 	hash   hash.Hash
 	n      int64
 	err    error
+	// contents compares the content address of a path that nobody signed.
+	contents *contents
 }
 
 func (v *verifiedNAR) Read(p []byte) (int, error) {
@@ -251,6 +284,9 @@ func (v *verifiedNAR) Read(p []byte) (int, error) {
 	n, err := v.plain.Read(p)
 	v.n += int64(n)
 	v.hash.Write(p[:n])
+	if v.contents != nil {
+		v.contents.write(p[:n])
+	}
 	switch {
 	case v.n > v.want.NARSize:
 		n, v.err = 0, fmt.Errorf("%s is longer than the %d bytes that its narinfo says: %w", v.key, v.want.NARSize, ErrDamaged)
@@ -274,6 +310,9 @@ func (v *verifiedNAR) check() error {
 	}
 	if got != v.want.NARHash {
 		return fmt.Errorf("%s has hash %s, its narinfo says %s: %w", v.key, got, v.want.NARHash, ErrDamaged)
+	}
+	if v.contents != nil && !v.contents.match() {
+		return fmt.Errorf("%s has not the contents that its content address %s says, and no trusted key signed it: %w", v.key, v.want.CA, ErrUntrusted)
 	}
 	return io.EOF
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gitlab.com/pantheros/pantheros/internal/nix"
 	"gitlab.com/pantheros/pantheros/internal/nixtest"
 )
 
@@ -91,5 +92,66 @@ func TestNoRealisations(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s is there", name)
 		}
+	}
+}
+
+// Content-addressed paths that nobody signed are pulled where signatures are
+// wanted, since their names say what is in them. A claim to be one is checked:
+// the name against the address, and the address against the contents.
+func TestUnsignedContentAddresses(t *testing.T) {
+	env := nixtest.Another(t)
+	const flat = `let flat = more: derivation ({ name = "flat"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-euc" "echo -n hi > $out" ]; } // more);
+		in `
+	fixed := env.Build(t, flat+`flat { outputHashMode = "flat"; outputHashAlgo = "sha512"; outputHash = builtins.hashString "sha512" "hi"; }`)
+	ordinary := env.Build(t, `sh "ordinary" "echo ordinary > $out"`)
+	text := env.Run(t, "nix-instantiate", "--eval", "--json", "--read-write-mode", "--expr", `"${builtins.toFile "text" "hello"}"`)
+	text = strings.Trim(text, `"`)
+	tree := env.AddTree(t, "interop_test.go")
+	key := newKey(t, "e2e-1")
+	dir := t.TempDir()
+	mustPcache(t, env, "push", "--unsigned", "file://"+dir, fixed, ordinary, text, tree)
+	pull := func(paths ...string) ended {
+		return pcache(t, nixtest.Another(t), append([]string{"pull", "--public-key", key.public, "file://" + dir}, paths...)...)
+	}
+	if e := pull(fixed, text, tree); e.code != exitOK {
+		t.Errorf("content-addressed paths: exit code %d: %s", e.code, e.stderr)
+	}
+	refused := func(what, path, want string) {
+		t.Helper()
+		e := pull(path)
+		if e.code != exitDamaged {
+			t.Errorf("%s: exit code %d: %s", what, e.code, e.stderr)
+		}
+		e.oneLine(t, want)
+	}
+	refused("an ordinary path", ordinary, "no signature of a trusted key")
+
+	narInfo := func(path string) string { return filepath.Join(dir, nix.StorePath(path).HashPart()+".narinfo") }
+	read := func(path string) nix.NARInfo {
+		n, err := nix.ParseNARInfo(nix.DefaultStoreDir, mustRead(t, narInfo(path)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	write := func(n nix.NARInfo) {
+		if err := os.WriteFile(narInfo(string(n.Path)), n.Marshal(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// It is right about its contents, and not about its name.
+	n := read(ordinary)
+	n.CA = "fixed:r:" + n.NARHash.String()
+	write(n)
+	refused("an ordinary path that claims to be content-addressed", ordinary, "another path's")
+
+	// It is right about its name, and not about its contents.
+	for _, path := range []string{fixed, text, tree} {
+		forged, whole := read(path), read(path)
+		other := read(ordinary)
+		forged.URL, forged.NARHash, forged.NARSize, forged.FileHash, forged.FileSize = other.URL, other.NARHash, other.NARSize, other.FileHash, other.FileSize
+		write(forged)
+		refused("other contents at a content address", path, "contents")
+		write(whole)
 	}
 }

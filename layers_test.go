@@ -46,7 +46,7 @@ var layers = []struct {
 	{"internal/attic/api", []string{"internal/attic", "internal/intake", "internal/nix", "internal/token"}, nil},
 	{"internal/queue", []string{"internal/nix"}, []string{"golang.org/x/sys"}},
 	{"internal/binarycache/lease", []string{"internal/nix", "internal/blob"}, nil},
-	{"internal/binarycache", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
+	{"internal/binarycache", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/xi2/xz"}},
 	{"internal/binarycache/census", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/lease"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/audit", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/token", nil, nil},

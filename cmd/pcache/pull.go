@@ -36,6 +36,10 @@ Signatures are checked by Nix against its own trusted-public-keys, or here
 against the keys of --public-key or of the cache's configuration, for which
 Nix must trust this user. Every NAR's hash is checked here and again by Nix.
 
+Memory: about 50 MiB for a cache that pcache filled, whatever the size of its
+paths. For each path under way a cache can make it at most 128 MiB more with
+zstd and 64 MiB with xz; what asks for more is refused as damaged.
+
 ` + exitCodes,
 		Example: `  pcache pull file:///srv/cache /nix/store/...-hello-2.12
   pcache pull nightly --root yoga

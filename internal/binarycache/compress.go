@@ -4,6 +4,7 @@ import (
 	"compress/bzip2"
 	"compress/gzip"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -15,7 +16,7 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/pipe"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/xi2/xz"
 )
 
 // Level is how NARs are compressed when they are stored.
@@ -200,16 +201,48 @@ func decompress(compression string, r io.Reader) (io.ReadCloser, error) {
 		}
 		return &pooledDecoder{d}, nil
 	case "xz":
-		x, err := xz.NewReader(r)
-		return io.NopCloser(x), err
+		return io.NopCloser(&lazyReader{open: func() (io.Reader, error) { return xz.NewReader(r, maxXZDictionary) }}), nil
 	case "bzip2":
 		return io.NopCloser(bzip2.NewReader(r)), nil
 	case "gzip":
-		return gzip.NewReader(r)
+		return io.NopCloser(&lazyReader{open: func() (io.Reader, error) { return gzip.NewReader(r) }}), nil
 	default:
 		return nil, fmt.Errorf("compression %q is not one that can be read here (none, zstd, xz, bzip2, gzip)", compression)
 	}
 }
+
+// maxXZDictionary bounds the memory, in bytes, that a file may ask its decoder
+// for. It is what xz -9 needs, the most that Nix's compression-level gives.
+const maxXZDictionary = 64 << 20
+
+// lazyReader reads a file's header with its first bytes, so that a damaged one
+// is an error of reading.
+type lazyReader struct {
+	open func() (io.Reader, error)
+	r    io.Reader
+}
+
+func (l *lazyReader) Read(p []byte) (n int, err error) {
+	if l.r == nil {
+		l.r, err = l.open()
+	}
+	if err == nil {
+		n, err = l.r.Read(p)
+	} else {
+		if errors.Is(err, io.EOF) { // a file must have a header
+			err = io.ErrUnexpectedEOF
+		}
+		l.r = failed{err}
+	}
+	if errors.Is(err, xz.ErrMemlimit) {
+		err = fmt.Errorf("to decompress it takes a dictionary of more than %d MiB, which is more than xz -9 makes", maxXZDictionary>>20)
+	}
+	return n, err
+}
+
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) { return 0, f.err }
 
 type pooledDecoder struct{ *zstd.Decoder }
 

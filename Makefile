@@ -132,9 +132,10 @@ vendor-hash: ## write the hash of the Go modules for the flake's package pcache
 	@nix=$$(tools/nix/prepare $(STATE)/nix) && tools/nix/vendor-hash "$$nix"
 
 .PHONY: test-real
-test-real: ## evaluate all hosts on real inputs with two versions of Nix (docs/flake-tests.md)
+test-real: ## all hosts on real inputs: evaluated by two versions of Nix, their files checked (docs/flake-tests.md)
 	@old=$$(tools/nix/prepare --private $(STATE)/nix) && new=$$(tools/nix/prepare --private --suite sid $(STATE)/nix) && \
-	PANTHEROS_NIX_BIN=$$old PANTHEROS_NIX_BINS=$$old:$$new go test -tags real -count=1 -timeout 1h $(TESTFLAGS) -run TestReal ./pipeline/flake
+	checkers=$$(tools/checkers/prepare $(STATE)/checkers) && \
+	PANTHEROS_NIX_BIN=$$old PANTHEROS_NIX_BINS=$$old:$$new PANTHEROS_CHECKERS=$$checkers go test -tags real -count=1 -timeout 2h -run TestReal $(TESTFLAGS) ./pipeline/flake
 
 .PHONY: options
 options: ## write the tables of real options of the stand-ins from real inputs

@@ -42,6 +42,21 @@ in
     hosts = import ../tests/hosts-document.nix { inherit lib; };
     # What `make brief-doc` writes to docs/brief.md.
     brief = import ../tests/brief-document.nix { inherit lib; };
+    # What TestRealPromises looks at.
+    promises = import ../tests/promises/on-hosts.nix {
+      inherit lib;
+      hosts = nixosConfigurations;
+    };
+    # What TestFlakeScripts runs.
+    scripts = import ../tests/scripts.nix {
+      inherit lib;
+      hosts = nixosConfigurations;
+    };
+    # What TestRealFiles looks at.
+    rendered = lib.mapAttrs (_: nixos: {
+      toplevel = builtins.unsafeDiscardStringContext nixos.config.system.build.toplevel.drvPath;
+      units = import ../tests/units.nix { inherit lib; } nixos;
+    }) nixosConfigurations;
     # What `make options` writes to tests/stand-in.
     options = import ../tests/options {
       inherit inputs;

@@ -207,6 +207,41 @@ func TestRealHosts(t *testing.T) {
 	fmt.Println(figures.String())
 }
 
+// TestRealPromises switches each module off on a host that has it: something that
+// its line of the brief promises is gone then. The suites on the stand-ins ask
+// the same of each module alone, and of every fact.
+func TestRealPromises(t *testing.T) {
+	r := openReal(t)
+	entries, err := os.ReadDir(filepath.Join(r.dir, "modules"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, e := range entries {
+		// One process for each folder: all at once take some gigabytes.
+		t.Run(e.Name(), func(t *testing.T) {
+			var modules map[string]struct {
+				Host            string
+				WithIt, Without []string
+			}
+			r.eval(t, nixBin(t), "legacyPackages.x86_64-linux.promises."+e.Name(), &modules)
+			for _, module := range slices.Sorted(maps.Keys(modules)) {
+				seen++
+				m := modules[module]
+				gone := slices.DeleteFunc(slices.Clone(m.WithIt), func(fact string) bool {
+					return slices.Contains(m.Without, fact)
+				})
+				if len(gone) == 0 {
+					t.Errorf("%s off on %s: nothing is gone; with it: %q", module, m.Host, m.WithIt)
+					continue
+				}
+				t.Logf("%s off on %s: %d of %d facts gone, %s", module, m.Host, len(gone), len(m.WithIt), gone[0])
+			}
+		})
+	}
+	t.Logf("%d modules", seen)
+}
+
 // TestRealVMs evaluates the VM tests to their derivations. Running them takes a
 // machine with KVM and the packages.
 func TestRealVMs(t *testing.T) {

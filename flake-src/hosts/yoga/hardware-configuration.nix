@@ -11,7 +11,6 @@
   boot.initrd.availableKernelModules = [
     "nvme"
     "sd_mod"
-    "thunderbolt"
     "usb_storage"
     "xhci_pci"
   ];

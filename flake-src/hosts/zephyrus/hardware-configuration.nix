@@ -13,7 +13,6 @@
   boot.initrd.availableKernelModules = [
     "nvme"
     "rtsx_pci_sdmmc"
-    "thunderbolt"
     "usb_storage"
     "usbhid"
     "vmd"

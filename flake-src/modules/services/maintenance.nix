@@ -23,8 +23,8 @@ let
     }
 
     daily() {
-      failed=$(systemctl list-units --failed --plain --no-legend | cut -d ' ' -f 1 | grep -v '^panther-maintenance' || true)
-      [ -z "$failed" ] || wrong "failed units: $(echo $failed)"
+      failed=$(systemctl list-units --failed --plain --no-legend | cut -d ' ' -f 1 | grep -v '^panther-maintenance' | tr '\n' ' ' || true)
+      [ -z "$failed" ] || wrong "failed units: $failed"
       echo "errors in the journal since yesterday: $(journalctl --quiet --since yesterday --priority err | wc -l)"
       ${lib.optionalString backup.enable ''
         last=$(systemctl show --property ExecMainStartTimestamp --value restic-backups-system.service)
@@ -37,9 +37,12 @@ let
       systemd-tmpfiles --clean
       df -h --local --exclude-type tmpfs --exclude-type devtmpfs
       full=$(df --local --output=pcent,target | tail -n +2 | while read -r percent target; do
-        [ "''${percent%\%}" -lt 85 ] 2>/dev/null || echo "$target"
+        # What has no size has "-" here.
+        case $percent in
+          8[5-9]% | 9?% | 100%) printf '%s ' "$target" ;;
+        esac
       done)
-      [ -z "$full" ] || wrong "more than 85% full: $(echo $full)"
+      [ -z "$full" ] || wrong "more than 85% full: $full"
       ${lib.optionalString prometheus ''
         ${lib.getExe pkgs.curl} -sf http://127.0.0.1:${toString config.services.prometheus.port}/-/healthy >/dev/null ||
           wrong "Prometheus does not answer"

@@ -7,6 +7,7 @@
 }:
 let
   cfg = config.pantherOS.apps.productivity;
+  editor = config.pantherOS.desktop.applications.text-editor;
 in
 {
   options.pantherOS.apps.productivity = {
@@ -16,11 +17,12 @@ in
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [
       pkgs.hunspell
-      pkgs.hunspellDicts.en_US
       pkgs.libreoffice-fresh
       pkgs.xournalpp
       pkgs.zathura
-    ];
+    ]
+    # One list of dictionaries for all programs; the editor installs it.
+    ++ lib.optionals (!editor.enable) editor.dictionaries;
 
     # Printers of the network that need no driver, which is nearly all.
     services.printing.enable = true;

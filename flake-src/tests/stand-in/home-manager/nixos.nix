@@ -38,6 +38,7 @@ let
     in
     home.config
     // {
+      modules = home.definitions;
       # Checked with the system's, see standIn.tables.
       definitions = lib.filter (node: lib.elemAt node.loc 3 != "_module") (
         lib.filter (node: node.isDefined) home.undeclared ++ home.defined

@@ -12,7 +12,11 @@
       };
     in
     {
-      nixosModules = {
+      # Messages, and tests, tell its definitions from those of who imports it.
+      nixosModules = builtins.mapAttrs (name: module: {
+        _file = "nixos-hardware/${name}";
+        imports = [ module ];
+      }) {
         common-cpu-intel-cpu-only = microcode "intel";
         common-cpu-amd = microcode "amd";
         common-cpu-amd-pstate = {

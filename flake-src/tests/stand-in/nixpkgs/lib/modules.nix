@@ -380,6 +380,7 @@ in
         inherit args modulesPath;
       });
       declared = foldl' (mergeOptions prefix) { } (map (m: tagOptions m.file m.options) collected);
+      # What each module says, before any condition is asked.
       definitions = map (m: {
         inherit (m) file;
         value = m.config;
@@ -419,6 +420,7 @@ in
         options
         undeclared
         defined
+        definitions
         extendModules
         ;
       config = if tree.refused == [ ] then removeAttrs config [ "_module" ] else throw refusal;

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/attic"
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
+	"gitlab.com/pantheros/pantheros/internal/binarycache/lease"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 	"gitlab.com/pantheros/pantheros/internal/nix"
 	"gitlab.com/pantheros/pantheros/internal/nixstore"
@@ -316,9 +315,10 @@ func (r *pushRun) putRoots(ctx context.Context, sink cache.Sink, result cache.Re
 	}
 	for name, paths := range r.named {
 		size := closureOf(result, paths)
+		upstream := keeper.LeftUpstream(unsent(result, size.members))
 		root, err := keeper.PutRoot(ctx, binarycache.Root{
-			Name: name, Paths: paths, Commit: r.commit, Pusher: pusher(),
-			ClosureLen: size.paths, NARBytes: size.bytes, Upstream: keeper.LeftUpstream(unsent(result, size.members)),
+			Name: name, Paths: paths, Commit: r.commit, Pusher: lease.Holder(),
+			ClosureLen: size.paths, NARBytes: size.bytes, Upstream: upstream, BeyondUpstream: beyond(result, paths, size.members, upstream),
 		}, time.Now())
 		if err != nil {
 			return generations, fmt.Errorf("write the manifest of root %s: %w", name, err)
@@ -340,15 +340,39 @@ func unsent(result cache.Result, members []int) []nix.PathInfo {
 	return infos
 }
 
-func pusher() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
+// beyond are the hash parts of those members of a closure, apart from those in
+// upstream, that are reached from its roots only through those.
+func beyond(result cache.Result, roots []nix.StorePath, members []int, upstream []string) []string {
+	if len(upstream) == 0 {
+		return nil
 	}
-	if u, err := user.Current(); err == nil {
-		return u.Username + "@" + host
+	apart := make(map[string]bool, len(upstream))
+	for _, h := range upstream {
+		apart[h] = true
 	}
-	return host
+	infos := make(map[nix.StorePath]nix.PathInfo, len(members))
+	for _, i := range members {
+		infos[result.Outcomes[i].Info.Path] = result.Outcomes[i].Info
+	}
+	reached := make(map[nix.StorePath]bool, len(members))
+	stack := slices.Clone(roots)
+	for len(stack) > 0 {
+		p := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if reached[p] || apart[p.HashPart()] {
+			continue
+		}
+		reached[p] = true
+		stack = append(stack, infos[p].References...)
+	}
+	var parts []string
+	for p := range infos {
+		if !reached[p] && !apart[p.HashPart()] {
+			parts = append(parts, p.HashPart())
+		}
+	}
+	slices.Sort(parts)
+	return parts
 }
 
 type closureSize struct {

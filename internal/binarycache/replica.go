@@ -323,7 +323,7 @@ func (r *Replica) KeepRoot(ctx context.Context, root Root) error {
 	if err := CheckRootName(root.Generation); err != nil {
 		return fmt.Errorf("generation of root %s: %v", root.Name, err)
 	}
-	root.Upstream = nil
+	root.Upstream, root.BeyondUpstream = nil, nil
 	data, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		return err

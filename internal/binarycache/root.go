@@ -37,6 +37,10 @@ type Root struct {
 	// Upstream are the hash parts of those paths of the closure that the cache
 	// need not hold, since a key of its upstream-keys signed them.
 	Upstream []string `json:"upstream,omitempty"`
+	// BeyondUpstream are the hash parts of those paths of the closure that the
+	// cache holds and that only paths of Upstream refer to: where those are not
+	// here, nothing else tells that these are needed.
+	BeyondUpstream []string `json:"beyond_upstream,omitempty"`
 }
 
 var rootName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -102,9 +106,9 @@ func ParseRoot(storeDir string, data []byte) (Root, error) {
 			return r, fmt.Errorf("root manifest: %v", err)
 		}
 	}
-	for _, h := range r.Upstream {
-		if _, err := nix.BaseStorePath(storeDir, h+"-x"); err != nil {
-			return r, fmt.Errorf("root manifest: %q of upstream is no hash part of a store path", h)
+	for _, h := range slices.Concat(r.Upstream, r.BeyondUpstream) {
+		if !nix.IsHashPart(h) {
+			return r, fmt.Errorf("root manifest: %q of upstream or beyond_upstream is no hash part of a store path", h)
 		}
 	}
 	return r, nil

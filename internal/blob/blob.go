@@ -89,6 +89,25 @@ type Creator interface {
 	PutNew(ctx context.Context, key string, r io.Reader, size int64) (existed bool, err error)
 }
 
+// Leftover is what a writer that died has left in a storage: no object, and in no
+// listing, but it takes room.
+type Leftover struct {
+	Key      string // of the object that was being written, as far as that is known
+	ID       string // the store's name for it
+	Size     int64  // bytes; 0: not known
+	Modified time.Time
+}
+
+// Leaver is what a Store may also be that writers can leave something in.
+type Leaver interface {
+	// Leftovers yields what was left, and what is being written at present:
+	// they differ by age alone. An error ends the sequence.
+	Leftovers(ctx context.Context) iter.Seq2[Leftover, error]
+	// Discard removes one. A writer that is at work on it after all fails or
+	// begins anew; no object comes to harm.
+	Discard(ctx context.Context, l Leftover) error
+}
+
 // PutNew is s.PutNew if s is a Creator. Otherwise it looks first and then
 // writes: of two that do so at the same time both may write.
 func PutNew(ctx context.Context, s Store, key string, r io.Reader, size int64) (existed bool, err error) {

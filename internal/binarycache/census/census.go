@@ -104,13 +104,14 @@ func ParseHashPart(s string) (h HashPart, err error) {
 // RootManifest is a root manifest of the cache.
 type RootManifest struct {
 	Object
-	// Root is empty if there is a Problem, and its Upstream is moved to Upstream
-	// here: the lists are long, and alike from generation to generation.
+	// Root is empty if there is a Problem. Its Upstream and BeyondUpstream are
+	// moved here: the lists are long, and alike from generation to generation.
 	binarycache.Root
 	Problem  error
-	Wants    []ID // what Root.Paths names
+	Wants    []ID // what Root.Paths and Root.BeyondUpstream name
 	Upstream []ID // the hash parts of Root.Upstream
 	Pinned   bool
+	gone     bool // it was deleted while the cache was read
 }
 
 // Pointer is an object that says something of a path or of a NAR: an entry of
@@ -126,7 +127,7 @@ type Pointer struct {
 type Census struct {
 	Published    binarycache.Published
 	UpstreamKeys []nix.PublicKey // of caches that this one leaves paths to
-	Paths        []Path          // by ID; those that are listed come first, in the order of their hash parts
+	Paths        []Path          // by ID
 	Roots        []RootManifest  // by key: by name, then by time
 	DebugInfo    []Pointer
 	Traces       []Pointer
@@ -193,42 +194,60 @@ func Take(ctx context.Context, store blob.Store, o Options) (*Census, error) {
 	if err := c.list(ctx, store, o); err != nil {
 		return nil, err
 	}
-	r := &reading{Census: c, store: store, o: o, total: len(c.objects[NARInfo]) + len(c.Roots) + len(c.DebugInfo) + len(c.Traces)}
+	all := make([]ID, len(c.objects[NARInfo]))
+	for i := range all {
+		all[i] = ID(i)
+	}
+	if err := c.read(ctx, store, o, all, pointers(c.Roots), pointers(c.DebugInfo), pointers(c.Traces)); err != nil {
+		return nil, err
+	}
+	c.Roots = slices.DeleteFunc(c.Roots, func(m RootManifest) bool { return m.gone })
+	return c, nil
+}
+
+func pointers[T any](s []T) []*T {
+	p := make([]*T, len(s))
+	for i := range s {
+		p[i] = &s[i]
+	}
+	return p
+}
+
+// read reads what is in objects that were listed.
+func (c *Census) read(ctx context.Context, store blob.Store, o Options, paths []ID, roots []*RootManifest, debug, traces []*Pointer) error {
+	r := &reading{Census: c, store: store, o: o, total: len(paths) + len(roots) + len(debug) + len(traces)}
+	keys := make([]string, len(paths)) // Paths moves while it grows
+	for i, id := range paths {
+		keys[i] = c.Paths[id].Key()
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(binarycache.Lookups(store))
-	for i := range c.objects[NARInfo] {
+	for i, id := range paths {
 		if ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return r.narInfo(ctx, ID(i)) })
+		group.Go(func() error { return r.narInfo(ctx, id, keys[i]) })
 	}
-	for i := range c.Roots {
-		group.Go(func() error { return r.root(ctx, &c.Roots[i]) })
+	for _, m := range roots {
+		group.Go(func() error { return r.root(ctx, m) })
 	}
-	for i := range c.DebugInfo {
-		group.Go(func() error { return r.debugInfo(ctx, &c.DebugInfo[i]) })
+	for _, p := range debug {
+		group.Go(func() error { return r.debugInfo(ctx, p) })
 	}
-	for i := range c.Traces {
-		group.Go(func() error { return r.trace(ctx, &c.Traces[i]) })
+	for _, p := range traces {
+		group.Go(func() error { return r.trace(ctx, p) })
 	}
 	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("read cache %s: %w", o.Name, err)
+		return fmt.Errorf("read cache %s: %w", o.Name, err)
 	}
-	return c, nil
+	return nil
 }
 
 // list sorts all keys by kind.
 func (c *Census) list(ctx context.Context, store blob.Store, o Options) error {
-	n := 0
-	for info, err := range store.List(ctx, "") {
-		if err != nil {
-			return fmt.Errorf("list cache %s: %w", o.Name, err)
-		}
-		if n++; n%1000 == 0 && o.Progress != nil {
-			o.Progress(n, 0)
-		}
-		k := KindOf(info.Key)
-		c.objects[k] = append(c.objects[k], Object{info.Key, info.Size, info.Modified})
+	var err error
+	if c.objects, err = listAll(ctx, store, o); err != nil {
+		return err
 	}
 	c.Paths = make([]Path, 0, len(c.objects[NARInfo])+len(c.objects[NARInfo])/8)
 	for _, object := range c.objects[NARInfo] {
@@ -250,6 +269,21 @@ func (c *Census) list(ctx context.Context, store blob.Store, o Options) error {
 		c.Traces = append(c.Traces, Pointer{Object: object, Path: NoPath})
 	}
 	return nil
+}
+
+func listAll(ctx context.Context, store blob.Store, o Options) (objects [numKinds][]Object, err error) {
+	n := 0
+	for info, err := range store.List(ctx, "") {
+		if err != nil {
+			return objects, fmt.Errorf("list cache %s: %w", o.Name, err)
+		}
+		if n++; n%1000 == 0 && o.Progress != nil {
+			o.Progress(n, 0)
+		}
+		k := KindOf(info.Key)
+		objects[k] = append(objects[k], Object{info.Key, info.Size, info.Modified})
+	}
+	return objects, nil
 }
 
 // PinKey is the key of the pin of a manifest.

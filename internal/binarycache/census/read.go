@@ -15,9 +15,7 @@ import (
 
 var errGone = errors.New("it was deleted while the cache was read")
 
-func (r *reading) narInfo(ctx context.Context, id ID) error {
-	// Others may add to Paths meanwhile, so that it moves.
-	key := r.objects[NARInfo][id].Key
+func (r *reading) narInfo(ctx context.Context, id ID, key string) error {
 	data, problem, gone, err := r.get(ctx, key, nix.MaxNARInfoSize)
 	if err != nil {
 		return err
@@ -76,7 +74,7 @@ func (r *reading) root(ctx context.Context, m *RootManifest) error {
 	var root binarycache.Root
 	switch {
 	case gone:
-		problem = errGone
+		return r.finish(func() { m.gone = true })
 	case problem == nil:
 		root, problem = parseRoot(r.Published.Info.StoreDir, m.Key, data)
 	}
@@ -93,7 +91,12 @@ func (r *reading) root(ctx context.Context, m *RootManifest) error {
 				m.Upstream = append(m.Upstream, r.id(h, ""))
 			}
 		}
-		root.Upstream = nil
+		for _, text := range root.BeyondUpstream {
+			if h, err := ParseHashPart(text); err == nil {
+				m.Wants = append(m.Wants, r.id(h, ""))
+			}
+		}
+		root.Upstream, root.BeyondUpstream = nil, nil
 		m.Root = root
 	})
 }

@@ -60,9 +60,17 @@ type Claim struct {
 	Keys  []string `json:"keys,omitempty"` // of other objects, whole
 }
 
-// ClaimOf claims paths with their NARs.
+// Keys that stand for all logs and for the whole index of debug info: a push
+// leaves those alone that are there, and does not know which when it takes its
+// lease.
+const (
+	AllLogs      = "log/"
+	AllDebugInfo = "debuginfo/"
+)
+
+// ClaimOf claims paths with their NARs, and what may belong to them.
 func ClaimOf(infos []nix.PathInfo) Claim {
-	c := Claim{Paths: make([]string, 0, len(infos)), NARs: make([]string, 0, len(infos))}
+	c := Claim{Paths: make([]string, 0, len(infos)), NARs: make([]string, 0, len(infos)), Keys: []string{AllDebugInfo, AllLogs}}
 	for _, p := range infos {
 		c.Paths = append(c.Paths, short(p.Path.HashPart()))
 		c.NARs = append(c.NARs, short(p.NARHash.Base32()))

@@ -29,14 +29,15 @@ func Announce(ctx context.Context, store blob.Store, purpose string) (*Sweep, er
 	return s, nil
 }
 
-// Name says in the notice what is about to be deleted. Only after that, and
-// after another look at the leases, may it be deleted.
-func (s *Sweep) Name(ctx context.Context, c Claim) error {
+// Name says in the notice what is about to be deleted, and returns the storage's
+// clock. Only after that, and after another look at the leases, may it be
+// deleted.
+func (s *Sweep) Name(ctx context.Context, c Claim) (now time.Time, err error) {
 	c.sort()
 	s.mu.Lock()
 	s.record.Claim = c
 	s.mu.Unlock()
-	return s.write(ctx)
+	return s.now(ctx)
 }
 
 // Within is a context for one deletion: it ends when the notice can no longer

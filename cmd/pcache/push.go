@@ -289,6 +289,9 @@ func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
 }
 
 func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sink, cache.Result, error) {
+	// The closure is read while the cache is asked whether it can be used.
+	source, stop := cache.ReadAhead(ctx, r.store, r.paths...)
+	defer stop()
 	sink, err := r.sink(ctx)
 	if err != nil {
 		return nil, cache.Result{}, err
@@ -296,7 +299,7 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 	if s, ok := sink.(*attic.Sink); ok && s.Config().PublicKey != "" {
 		r.serverKeys = []string{s.Config().PublicKey}
 	}
-	result, err := cache.Copy(ctx, sink, r.store, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
+	result, err := cache.Copy(ctx, sink, source, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
 	if result.Outcomes != nil && ctx.Err() == nil {
 		// Those of what was sent, also when something else failed.
 		n, logErr := r.putLogs(ctx, sink, result)

@@ -114,6 +114,9 @@ func (s *Store) judge(ctx context.Context, op, key string, err error, x *exchang
 		s.credentials.Expire()
 		return &remote.TemporaryError{Err: e}
 	case x.status == http.StatusNotFound && oneOf(e.Code, absentCodes) && op != "list":
+		if x.noSuchKey {
+			s.bucketSeen.Store(true)
+		}
 		return fmt.Errorf("%s: %w", key, blob.ErrNotExist)
 	}
 	e.Hint = s.hint(op, e, answer.Region)

@@ -43,7 +43,7 @@ type Store struct {
 	verify      bool // uploads have their hash with them
 
 	bucketMu   sync.Mutex
-	bucketSeen bool // the bucket is known to exist
+	bucketSeen atomic.Bool // the bucket is known to exist
 
 	noResume  atomic.Bool // the server does not tell of unfinished uploads
 	restartMu sync.Mutex
@@ -255,17 +255,21 @@ func (s *Store) explain(ctx context.Context, key string, refusal error) error {
 	return s.judge(ctx, "stat", key, err, x)
 }
 
-// absent makes sure, the first time that an object is not there, that its
-// bucket is: not every answer says which of the two is missing, and in a
-// misspelt bucket, or at an address that is no S3 server at all, everything is.
+// absent makes sure, the first time that an object is not there and the answer
+// does not say that it is the object that is missing (wire does), that its
+// bucket is there: in a misspelt bucket, or at an address that is no S3 server at
+// all, everything is missing.
 // It asks for a listing, because that answer has a body to say what is wrong.
 func (s *Store) absent(ctx context.Context, err error) error {
 	if !errors.Is(err, blob.ErrNotExist) {
 		return err
 	}
+	if s.bucketSeen.Load() {
+		return err
+	}
 	s.bucketMu.Lock()
 	defer s.bucketMu.Unlock()
-	if s.bucketSeen {
+	if s.bucketSeen.Load() {
 		return err
 	}
 	asked := s.do(ctx, "list", "", aListing, func(ctx context.Context) error {
@@ -278,7 +282,7 @@ func (s *Store) absent(ctx context.Context, err error) error {
 	})
 	var refused *Error
 	if asked == nil || errors.As(asked, &refused) && refused.Status == http.StatusForbidden {
-		s.bucketSeen = true // a bucket that may not be listed is there
+		s.bucketSeen.Store(true) // a bucket that may not be listed is there
 		return err
 	}
 	return asked

@@ -19,6 +19,7 @@ type exchange struct {
 	retryAfter time.Duration
 	status     int
 	date       time.Time // of the answer, by the server's clock; zero: not said
+	noSuchKey  bool      // the answer itself names the object as what is missing, not its bucket
 }
 
 // kind says what an answer's body is.
@@ -57,6 +58,9 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	resp.Body = &limitedBody{ReadCloser: resp.Body, left: documentLimit}
+	if x.kind == anObject && resp.StatusCode == http.StatusNotFound {
+		return x.readAbsence(resp)
+	}
 	if x.kind == aListing && resp.StatusCode == http.StatusOK {
 		return checkListing(resp)
 	}
@@ -75,6 +79,23 @@ func (l *limitedBody) Read(p []byte) (int, error) {
 	n, err := l.ReadCloser.Read(p[:min(int64(len(p)), l.left)])
 	l.left -= int64(n)
 	return n, err
+}
+
+// readAbsence notes what an answer names as missing: the client makes up the
+// code of one that names nothing.
+func (x *exchange) readAbsence(resp *http.Response) (*http.Response, error) {
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	var said struct {
+		XMLName xml.Name `xml:"Error"`
+		Code    string
+	}
+	x.noSuchKey = xml.Unmarshal(body, &said) == nil && said.Code == "NoSuchKey"
+	return resp, nil
 }
 
 // checkListing makes sure that what says OK is a listing: the client would take

@@ -57,6 +57,11 @@ microbench: ## run the packages' own benchmarks
 	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
 	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 go test -run '^$$' -bench . ./...
 
+.PHONY: large
+large: ## measure the memory of pushes and pulls of a path of 10 GB (60 GB of disk; PANTHEROS_S3=all: MinIO too)
+	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare $(BIN)) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 PANTHEROS_LARGE=$${PANTHEROS_LARGE:-10000000000} go test -count=1 -timeout 6h -v $(TESTFLAGS) -run TestLargePath ./cmd/pcache/e2e
+
 .PHONY: race
 race: ## run the tests of the libraries and of pcache with the race detector
 	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && nix=$$(tools/nix/prepare --private $(STATE)/nix) && \

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,15 +60,19 @@ type ended struct {
 	code        int
 	out, stderr string
 	took        time.Duration
+	usage       syscall.Rusage
 }
 
-// patience is what no command of these tests may take.
+// patience is what no command of these tests may take, longest what the present
+// test gives it.
 const patience = 3 * time.Minute
+
+var longest = patience
 
 // pcache runs the command with a Nix's environment, or with the test's own.
 func pcache(t testing.TB, env *nixtest.Env, args ...string) ended {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = os.Environ()
@@ -79,10 +84,15 @@ func pcache(t testing.TB, env *nixtest.Env, args ...string) ended {
 	started := time.Now()
 	err := cmd.Run()
 	e := ended{out: out.String(), stderr: stderr.String(), took: time.Since(started)}
+	if cmd.ProcessState != nil {
+		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			e.usage = *usage
+		}
+	}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		t.Fatalf("pcache %s: not done after %v\n%s", strings.Join(args, " "), patience, e.stderr)
+		t.Fatalf("pcache %s: not done after %v\n%s", strings.Join(args, " "), longest, e.stderr)
 	case errors.As(err, &exit):
 		e.code = exit.ExitCode()
 	case err != nil:

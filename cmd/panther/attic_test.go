@@ -79,4 +79,19 @@ func TestBuildAllToAttic(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(c.dir, ".panther/cache-key")); err == nil {
 		t.Error("a key was made that nobody needs")
 	}
+
+	// A name of pcache's configuration stands for it just as well.
+	config := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(config, []byte("[cache.nightly]\naddress = \""+address+"\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd = c.command(t.Context(), "build-all", "--cache", "nightly")
+	cmd.Env = append(cmd.Env, "PCACHE_TOKEN="+secret, "PCACHE_CONFIG="+config)
+	finish(t, cmd).want(t, 0)
+	if rep := c.report(t); rep.Push == nil || rep.Push.Sent.Paths != 0 || len(rep.Push.Paths) != 4 {
+		t.Errorf("push %+v", rep.Push)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, ".panther/cache-key")); err == nil {
+		t.Error("a key was made for a named cache")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +69,7 @@ whatever happens, also when the run is interrupted.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.out, "out", "", "folder for the cache and the report (default: out beside the flake's folder)")
-	flags.StringVar(&o.cache, "cache", "", "address of the cache to push to (default: file://OUT/cache)")
+	flags.StringVar(&o.cache, "cache", "", "address of the cache to push to, or its name in pcache's configuration (default: file://OUT/cache)")
 	flags.StringVar(&o.report, "report", "", "folder of the report (default: OUT/report)")
 	flags.StringVar(&o.keyFile, "secret-key-file", "", "key that signs what is pushed (default: STATE/cache-key, made when it is missing)")
 	flags.StringVar(&o.previous, "previous", "", "report.json to show changes against (default: the one in the report folder)")
@@ -159,8 +160,11 @@ func (a *app) prepare(ctx context.Context, p *project, o *options, cfg *pipeline
 	if err := w.requirePcache(); err != nil {
 		return err
 	}
-	if pipeline.ServerSigns(o.cache) {
-		return nil // the server signs
+	// A name stands for what pcache's configuration says of the cache, its key
+	// included, or that its server signs.
+	named := !strings.Contains(o.cache, "://")
+	if pipeline.ServerSigns(o.cache) || named && o.keyFile == "" {
+		return nil
 	}
 	if o.keyFile == "" {
 		o.keyFile = filepath.Join(p.state, "cache-key")

@@ -15,6 +15,7 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/attic/api"
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/blob/dir"
+	"gitlab.com/pantheros/pantheros/internal/blob/remote"
 	"gitlab.com/pantheros/pantheros/internal/intake"
 	"gitlab.com/pantheros/pantheros/internal/mirror"
 	"gitlab.com/pantheros/pantheros/internal/nix"
@@ -443,18 +444,9 @@ func (s *cacheServer) listeners() ([]net.Listener, error) {
 	return all, nil
 }
 
-// loopback says that only this machine can connect to an address.
+// loopback says that only this machine can connect to an address to listen at:
+// of the forms of remote.Loopback, or a socket's in the file system. An address
+// without a host is every interface's.
 func loopback(address string) bool {
-	if strings.HasPrefix(address, "unix:") {
-		return true
-	}
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return strings.HasPrefix(address, "unix:") || remote.Loopback(address)
 }

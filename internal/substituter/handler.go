@@ -19,11 +19,11 @@ import (
 
 // Header values that do not change, so that a request does not make them.
 var (
-	typeNARInfo = []string{"text/x-nix-narinfo"}
-	typeNAR     = []string{"application/x-nix-nar"}
-	typeInfo    = []string{"text/x-nix-cache-info"}
-	typeJSON    = []string{"application/json"}
-	typeText    = []string{"text/plain; charset=utf-8"}
+	typeNARInfo = []string{blob.ContentType(".narinfo")}
+	typeNAR     = []string{blob.ContentType("nar/")}
+	typeInfo    = []string{blob.ContentType("nix-cache-info")}
+	typeJSON    = []string{blob.ContentType(".json")}
+	typeText    = []string{blob.ContentType("public-keys")}
 	noSniff     = []string{"nosniff"}
 	acceptBytes = []string{"bytes"}
 )
@@ -256,11 +256,7 @@ const maxOther = 1 << 30
 // serveOther passes on what is neither narinfo nor NAR, from the first cache
 // that has it. Nothing vouches for it, so nothing is kept.
 func (c *Cache) serveOther(w http.ResponseWriter, r *http.Request, key string) {
-	contentType := typeJSON
-	if strings.HasPrefix(key, "log/") {
-		contentType = typeText
-	}
-	c.pass(w, r, key, contentType)
+	c.pass(w, r, key, []string{blob.ContentType(key)})
 }
 
 // pass hands an object on as it comes.

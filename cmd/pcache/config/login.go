@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"gitlab.com/pantheros/pantheros/internal/nixconf"
 )
 
 // Login is a cache on a server together with the token for it.
@@ -54,7 +56,7 @@ func AddLogin(getenv func(string) string, l Login) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(tokenFile), 0o700); err != nil {
 		return "", fmt.Errorf("keep the token: %w", err)
 	}
-	if err := replace(tokenFile, []byte(l.Token+"\n")); err != nil {
+	if err := nixconf.Write(tokenFile, l.Token+"\n", 0o600, true); err != nil {
 		return "", fmt.Errorf("keep the token: %w", err)
 	}
 	text := string(old)
@@ -83,7 +85,7 @@ func AddLogin(getenv func(string) string, l Login) (string, error) {
 	if _, err := Parse(path, []byte(text), getenv("HOME")); err != nil {
 		return "", fmt.Errorf("add the cache: %w", err)
 	}
-	if err := replace(path, []byte(text)); err != nil {
+	if err := nixconf.Write(path, text, 0o600, false); err != nil {
 		return "", fmt.Errorf("write the configuration, to which this is to be added: %q: %w", strings.TrimPrefix(text, string(old)), err)
 	}
 	return path, nil
@@ -94,25 +96,4 @@ func quoteKey(name string) string {
 		return strconv.Quote(name)
 	}
 	return name
-}
-
-// replace writes a file whole or not at all, readable by this user only.
-func replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".pcache-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // it is gone if all went well
-	if _, err := f.Write(data); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,15 +22,17 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// parts counts what went up in parts since the last Rule.
+// parts counts the parts that went up since the last Rule. One that a busy
+// machine had to send twice is one.
 func (b *behind) parts() int {
-	n := 0
+	sent := make(map[string]bool)
 	for _, line := range b.proxy.Seen() {
-		if strings.HasPrefix(line, "PUT ") && strings.Contains(line, "partNumber=") {
-			n++
+		method, uri, _ := strings.Cut(line, " ")
+		if u, err := url.Parse(uri); err == nil && method == http.MethodPut && u.Query().Has("partNumber") {
+			sent[u.Query().Get("partNumber")] = true
 		}
 	}
-	return n
+	return len(sent)
 }
 
 // cut begins an upload of eight parts, whose network goes after some of them.

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -184,9 +186,22 @@ func printPlan(w io.Writer, p report.Push, result cache.Result) error {
 			fmt.Fprintf(w, "send  %10s  %s\n", bytesText(o.Info.NARSize), o.Info.Path)
 		}
 	}
+	printSkips(w, p.Skipped, map[string]string{
+		cache.Present:  "the cache was asked and has them",
+		cache.Implied:  "a path that the cache has refers to them",
+		cache.Upstream: "a key of an upstream cache signed them",
+	})
 	_, err := fmt.Fprintf(w, "%d of %d paths would be sent to %s, %s of NARs before compression%s\n",
 		send.Paths, len(p.Paths), p.Cache, bytesText(send.NARBytes), leftText(p, "; %d are left to upstream"))
 	return err
+}
+
+// printSkips says of a plan why paths are left out, and how large they are.
+func printSkips(w io.Writer, skipped map[string]report.Count, why map[string]string) {
+	for _, reason := range slices.Sorted(maps.Keys(skipped)) {
+		c := skipped[reason]
+		fmt.Fprintf(w, "skip  %10s  %d paths, %s: %s\n", bytesText(c.NARBytes), c.Paths, reason, why[reason])
+	}
 }
 
 func (o *output) pull(cmd *cobra.Command, p pullReport, dryRun bool) error {
@@ -204,6 +219,7 @@ func (o *output) pull(cmd *cobra.Command, p pullReport, dryRun bool) error {
 				fmt.Fprintf(w, "fetch %10s  %s\n", bytesText(path.NARBytes), path.Path)
 			}
 		}
+		printSkips(w, p.Skipped, map[string]string{cache.Present: "the store has them", cache.Implied: "a path that the store has refers to them"})
 		_, err := fmt.Fprintf(w, "%d of %d paths would be fetched, %s of NARs\n", n, len(p.Paths), bytesText(total))
 		return err
 	}

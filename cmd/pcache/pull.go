@@ -29,8 +29,8 @@ func newPull() *cobra.Command {
 		Use:   "pull [CACHE] PATH...",
 		Short: "Copy closures from a cache to the local store",
 		Long: `Copies the closures of the given store paths from a cache into the local store,
-several at once, skipping what is there. With --root NAME the newest generation
-of that root is pulled.
+several at once, skipping what is there; "-" reads paths from standard input,
+one a line. With --root NAME the newest generation of that root is pulled.
 
 Signatures are checked by Nix against its own trusted-public-keys, or here
 against the keys of --public-key or of the cache's configuration, for which
@@ -93,12 +93,13 @@ func pull(cmd *cobra.Command, cacheAddress string, args []string, o pullOptions)
 		return err
 	}
 	var paths []nix.StorePath
-	for _, arg := range args {
+	err = eachPath(cmd.InOrStdin(), args, func(arg string) error {
 		p, err := nix.ParseStorePath(store.Dir(), arg)
-		if err != nil {
-			return usageError{err}
-		}
 		paths = append(paths, p)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if len(o.roots) > 0 && addr.store == nil {
 		return usagef("--root: a web server does not list what it has; name the store path, or the storage behind it")

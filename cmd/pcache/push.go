@@ -203,26 +203,13 @@ func (r *pushRun) open(cacheAddress string) (err error) {
 // resolve finds the store paths that arguments, standard input and --root name.
 func (r *pushRun) resolve(stdin io.Reader, args []string) error {
 	var given []nix.StorePath
-	for _, arg := range args {
-		if arg != "-" {
-			p, err := r.store.Resolve(arg)
-			if err != nil {
-				return usageError{err}
-			}
-			given = append(given, p)
-			continue
-		}
-		lines, err := readPaths(stdin)
-		if err != nil {
-			return err
-		}
-		for _, line := range lines {
-			p, err := r.store.Resolve(line)
-			if err != nil {
-				return usageError{fmt.Errorf("standard input: %v", err)}
-			}
-			given = append(given, p)
-		}
+	err := eachPath(stdin, args, func(arg string) error {
+		p, err := r.store.Resolve(arg)
+		given = append(given, p)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	r.named = make(map[string][]nix.StorePath)
 	r.paths = given
@@ -250,6 +237,29 @@ func (r *pushRun) resolve(stdin io.Reader, args []string) error {
 		seen[p] = true
 		return was
 	})
+	return nil
+}
+
+// eachPath calls use with each argument, and in place of "-" with each line of
+// standard input. What use does not take is wrong usage.
+func eachPath(stdin io.Reader, args []string, use func(name string) error) error {
+	for _, arg := range args {
+		if arg != "-" {
+			if err := use(arg); err != nil {
+				return usageError{err}
+			}
+			continue
+		}
+		lines, err := readPaths(stdin)
+		if err != nil {
+			return err
+		}
+		for _, line := range lines {
+			if err := use(line); err != nil {
+				return usageError{fmt.Errorf("standard input: %v", err)}
+			}
+		}
+	}
 	return nil
 }
 

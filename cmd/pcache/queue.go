@@ -118,19 +118,15 @@ them from standard input, one a line. Their closures are pushed with them.`,
 		Args:    atLeast(1, "it wants the paths to queue"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var paths []string
-			for _, arg := range args {
-				if arg != "-" {
-					paths = append(paths, arg)
-					continue
-				}
-				lines, err := readPaths(cmd.InOrStdin())
-				if err != nil {
-					return err
-				}
-				paths = append(paths, lines...)
+			err := eachPath(cmd.InOrStdin(), args, func(arg string) error {
+				paths = append(paths, arg)
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 			n := 0
-			err := enqueue(cmd.Context(), open, store, paths, func(string) { n++ })
+			err = enqueue(cmd.Context(), open, store, paths, func(string) { n++ })
 			if err == nil {
 				fmt.Fprintf(cmd.OutOrStdout(), "%d paths queued\n", n)
 			}

@@ -24,8 +24,9 @@ func newSign() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign CACHE PATH... | sign CACHE --all",
 		Short: "Sign what is in a cache again",
-		Long: `Adds signatures to the narinfos of the given paths, or of all (--all), and keeps
-those that are there, but for the ones of --remove. NARs are not read.
+		Long: `Adds signatures to the narinfos of the given paths ("-": of those that standard
+input lists), or of all (--all), and keeps those that are there, but for the
+ones of --remove. NARs are not read.
 
 Only what a key vouches for already is signed: one that the cache publishes, one
 of --public-key, or the signing key itself. Anything else could be anybody's
@@ -108,12 +109,13 @@ func sign(cmd *cobra.Command, text string, args []string, o signOptions) error {
 		err = s.SignAll(cmd.Context(), done)
 	} else {
 		var paths []nix.StorePath
-		for _, arg := range args {
+		err = eachPath(cmd.InOrStdin(), args, func(arg string) error {
 			p, err := nix.ParseStorePath(nix.StorePath(arg).Dir(), arg)
-			if err != nil {
-				return usageError{err}
-			}
 			paths = append(paths, p)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 		err = s.SignPaths(cmd.Context(), paths, done)
 	}

@@ -90,6 +90,31 @@ func TestWrongCredentials(t *testing.T) {
 	})
 }
 
+// A key that is revoked while a process runs does not make everything absent,
+// though versitygw says so of all that it is asked with HEAD.
+func TestRevokedKeyIsNotAbsence(t *testing.T) {
+	s3test.Each(t, func(t *testing.T, server *s3test.Server) {
+		server.Environ(t)
+		bucket := server.Bucket(t)
+		server.Put(t, bucket, "there", "x", "", "")
+		t.Setenv("AWS_ACCESS_KEY_ID", "revoked")
+		store := open(t, server.Address(bucket), impatient)
+		store.Prove(time.Minute) // when the key was good
+		_, err := store.Stat(t.Context(), "there")
+		if err == nil || errors.Is(err, blob.ErrNotExist) || !strings.Contains(err.Error(), "the credentials from the environment") {
+			t.Errorf("stat with a revoked key: %v", err)
+		}
+
+		// What was proven a moment ago costs no second question.
+		server.Environ(t)
+		store = open(t, server.Address(bucket), impatient)
+		store.Prove(0)
+		if _, err := store.Stat(t.Context(), "absent"); !errors.Is(err, blob.ErrNotExist) {
+			t.Errorf("stat of what is absent: %v", err)
+		}
+	})
+}
+
 func TestNoSuchBucket(t *testing.T) {
 	s3test.Each(t, func(t *testing.T, server *s3test.Server) {
 		server.Environ(t)

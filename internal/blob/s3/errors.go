@@ -80,6 +80,7 @@ func oneOf(code string, codes []string) bool {
 // *remote.TemporaryError if it is worth trying again.
 func (s *Store) judge(ctx context.Context, op, key string, err error, x *exchange) error {
 	if err == nil {
+		s.proven()
 		return nil
 	}
 	object := s.object(key)
@@ -115,7 +116,7 @@ func (s *Store) judge(ctx context.Context, op, key string, err error, x *exchang
 		return &remote.TemporaryError{Err: e}
 	case x.status == http.StatusNotFound && oneOf(e.Code, absentCodes) && op != "list":
 		if x.noSuchKey {
-			s.bucketSeen.Store(true)
+			s.proven()
 		}
 		return fmt.Errorf("%s: %w", key, blob.ErrNotExist)
 	}

@@ -43,7 +43,7 @@ type Store struct {
 	verify      bool // uploads have their hash with them
 
 	bucketMu   sync.Mutex
-	bucketSeen atomic.Bool // the bucket is known to exist
+	bucketSeen atomic.Int64 // when the bucket was last known to exist and to be open to us, Unix nanoseconds; 0: never
 
 	noResume  atomic.Bool // the server does not tell of unfinished uploads
 	restartMu sync.Mutex
@@ -255,21 +255,34 @@ func (s *Store) explain(ctx context.Context, key string, refusal error) error {
 	return s.judge(ctx, "stat", key, err, x)
 }
 
-// absent makes sure, the first time that an object is not there and the answer
-// does not say that it is the object that is missing (wire does), that its
-// bucket is there: in a misspelt bucket, or at an address that is no S3 server at
-// all, everything is missing.
+// proofTime is for how long an answer that only this bucket gives proves that
+// it is there and that the credentials hold.
+const proofTime = 5 * time.Second
+
+// proven notes such an answer.
+func (s *Store) proven() { s.bucketSeen.Store(time.Now().UnixNano()) }
+
+func (s *Store) isProven() bool {
+	seen := s.bucketSeen.Load()
+	return seen != 0 && time.Since(time.Unix(0, seen)) < proofTime
+}
+
+// absent makes sure, where an object is not there and the answer does not say
+// that it is the object that is missing (wire does), that its bucket is there:
+// in a misspelt bucket, or at an address that is no S3 server at all, everything
+// is missing; and versitygw says so of everything when it does not know the key,
+// as after a key was revoked. An answer of the last seconds proves it.
 // It asks for a listing, because that answer has a body to say what is wrong.
 func (s *Store) absent(ctx context.Context, err error) error {
 	if !errors.Is(err, blob.ErrNotExist) {
 		return err
 	}
-	if s.bucketSeen.Load() {
+	if s.isProven() {
 		return err
 	}
 	s.bucketMu.Lock()
 	defer s.bucketMu.Unlock()
-	if s.bucketSeen.Load() {
+	if s.isProven() {
 		return err
 	}
 	asked := s.do(ctx, "list", "", aListing, func(ctx context.Context) error {
@@ -282,7 +295,7 @@ func (s *Store) absent(ctx context.Context, err error) error {
 	})
 	var refused *Error
 	if asked == nil || errors.As(asked, &refused) && refused.Status == http.StatusForbidden {
-		s.bucketSeen.Store(true) // a bucket that may not be listed is there
+		s.proven() // a bucket that may not be listed is there
 		return err
 	}
 	return asked

@@ -49,6 +49,7 @@ var layers = []struct {
 	{"internal/binarycache", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/pipe", "internal/binarycache/lease"}, []string{"golang.org/x/sync", "github.com/klauspost/compress", "github.com/xi2/xz"}},
 	{"internal/binarycache/census", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/lease"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/gc", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
+	{"internal/binarycache/repair", []string{"internal/nix", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, nil},
 	{"internal/binarycache/audit", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/token", nil, nil},
 	{"internal/nixconf", nil, nil},

@@ -20,7 +20,6 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/mirror"
 	"gitlab.com/pantheros/pantheros/internal/nix"
 	"gitlab.com/pantheros/pantheros/internal/nixstore"
-	"gitlab.com/pantheros/pantheros/internal/substituter"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 
 	"github.com/spf13/cobra"
@@ -259,45 +258,12 @@ func (w *warmRun) intoStore(ctx context.Context, paths []nix.StorePath) (cache.R
 	return cache.Copy(ctx, sink, source, paths, cache.Options{DryRun: w.dryRun, Progress: progress})
 }
 
-// keys are those that the cache's paths must be signed with.
-func (w *warmRun) directoryKeys(ctx context.Context) (keys []nix.PublicKey, published []nix.PublicKey, err error) {
-	p, err := w.addr.published(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	published = p.Keys
-	switch {
-	case w.noCheck:
-		return nil, published, nil
-	case len(w.trusted) > 0:
-		keys = w.trusted
-	case len(w.addr.config.PublicKeys) > 0:
-		keys = w.addr.config.PublicKeys
-	default:
-		keys = slices.Clone(published)
-	}
-	if len(keys) == 0 {
-		return nil, nil, &binarycache.RefusedError{Cache: w.addr.name, Reason: "it does not say which keys its paths are signed with: give --public-key, or say --no-check-signatures"}
-	}
-	for _, u := range w.others {
-		p, err := binarycache.ReadPublished(ctx, u.Reader, u.Name)
-		if err != nil {
-			return nil, nil, err
-		}
-		keys = append(keys, p.Keys...)
-		if key, ok := substituter.WellKnownKey(u.Name); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys, published, nil
-}
-
 func (w *warmRun) intoDirectory(ctx context.Context, roots []binarycache.Root, paths []nix.StorePath) (cache.Result, error) {
 	none := cache.Result{}
 	if w.addr.reader == nil {
 		return none, usagef("cache %s is no heap of files to copy: warm it into the store", w.addr.name)
 	}
-	keys, published, err := w.directoryKeys(ctx)
+	keys, published, err := sourceKeys(ctx, w.addr, w.trusted, w.noCheck, w.others)
 	if err != nil {
 		return none, err
 	}

@@ -15,7 +15,7 @@ type NARs struct{ sink *Sink }
 // NewNARs stores NARs in store, compressed at level. name is the cache's, for
 // messages.
 func NewNARs(store blob.Store, level Level, name string) *NARs {
-	return &NARs{&Sink{store: store, o: SinkOptions{Name: name, Level: level}, places: newPlaces(), pilot: newPilot(uplink(store))}}
+	return &NARs{&Sink{store: store, holder: &holder{store: store}, o: SinkOptions{Name: name, Level: level}, places: newPlaces(), pilot: newPilot(uplink(store))}}
 }
 
 // Find returns where the NAR of p is, if it is there.

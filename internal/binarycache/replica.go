@@ -152,6 +152,15 @@ type ReplicaOptions struct {
 	Priority int    // for a new cache's nix-cache-info; 0: DefaultPriority
 	// PublicKeys are for the list of a new cache: those of what is copied.
 	PublicKeys []nix.PublicKey
+	// Keys sign every path, beside the signatures that it has.
+	Keys []nix.SecretKey
+	// Strict publishes paths under a good signature of the cache's keys alone:
+	// those that it lists, or PublicKeys if it is new. A path that is there
+	// without one is replaced.
+	Strict bool
+	// Level compresses NARs anew. Then what is copied is the source's NARs and
+	// not its Files. Empty: files are copied as they are.
+	Level Level
 }
 
 // Replica is a Sink that stores NARs' files as they are in another cache, with
@@ -160,6 +169,9 @@ type Replica struct {
 	store blob.Store
 	files Files
 	o     ReplicaOptions
+
+	accept []nix.PublicKey // that strict publishing asks for
+	nars   *NARs           // for what is compressed anew
 
 	initMu   sync.Mutex
 	initDone bool
@@ -188,7 +200,28 @@ func OpenReplica(ctx context.Context, store blob.Store, files Files, o ReplicaOp
 	if p.IsCache && p.Info.StoreDir != o.StoreDir {
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf("it holds paths of the store %s, and these are of %s", p.Info.StoreDir, o.StoreDir)}
 	}
-	return &Replica{store: store, files: files, o: o, isNew: !p.IsCache, noKeys: p.Keys == nil, stored: make(map[string]*sync.Mutex)}, nil
+	r := &Replica{store: store, files: files, o: o, isNew: !p.IsCache, noKeys: p.Keys == nil, stored: make(map[string]*sync.Mutex)}
+	if o.Strict {
+		if r.accept = p.Keys; p.Keys == nil {
+			r.accept = o.PublicKeys
+		}
+	}
+	if o.Level != "" {
+		r.nars = NewNARs(store, o.Level, o.Name)
+	}
+	return r, nil
+}
+
+// LeasedReplica is a Replica in a cache from which others delete: it holds a
+// lease while paths are copied, as a push does. Call Release at the end.
+type LeasedReplica struct {
+	*Replica
+	*holder
+}
+
+// Leased is the replica with leases.
+func (r *Replica) Leased() LeasedReplica {
+	return LeasedReplica{r, &holder{store: r.store}}
 }
 
 // Traits: what is in a replica need not have its closure there, since a server
@@ -221,6 +254,10 @@ func (r *Replica) Missing(ctx context.Context, ps []nix.PathInfo) ([]nix.PathInf
 				absent[i] = true
 				return nil //nolint:nilerr // damaged: it is replaced
 			}
+			if _, signed := n.SignedBy(r.accept); len(r.accept) > 0 && !signed {
+				absent[i] = true
+				return nil
+			}
 			object, err := r.store.Stat(ctx, path.Clean(n.URL))
 			if errors.Is(err, blob.ErrNotExist) || err == nil && n.FileSize > 0 && object.Size != n.FileSize {
 				absent[i] = true
@@ -250,6 +287,11 @@ func (r *Replica) PutNAR(ctx context.Context, p nix.PathInfo, file io.Reader) (n
 	}
 	if err := r.init(ctx); err != nil {
 		return n, err
+	}
+	if r.nars != nil {
+		unlock := r.lock(p.NARHash.Base32())
+		defer unlock()
+		return r.nars.Put(ctx, p, file)
 	}
 	n.URL = "nar/" + n.NARHash.Base32() + ".nar" + extensions[n.Compression]
 	unlock := r.lock(n.URL)
@@ -306,6 +348,10 @@ func (r *Replica) lock(key string) (unlock func()) {
 // Publish writes the paths' narinfos.
 func (r *Replica) Publish(ctx context.Context, infos []nix.NARInfo) error {
 	for _, n := range infos {
+		var err error
+		if n.PathInfo, err = signedFor(r.accept, r.o.Keys, n.PathInfo); err != nil {
+			return &cache.PathError{Op: "publish", Side: "source", Path: n.Path, Err: err}
+		}
 		if err := r.put(ctx, narInfoKey(n.Path), n.Marshal()); err != nil {
 			return err
 		}

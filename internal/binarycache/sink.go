@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 
-	"gitlab.com/pantheros/pantheros/internal/binarycache/lease"
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 	"gitlab.com/pantheros/pantheros/internal/nix"
@@ -56,8 +55,9 @@ type Sink struct {
 	mu      sync.Mutex
 	flights map[nix.Hash]*flight
 
-	leaseMu sync.Mutex
-	leases  []*lease.Lease
+	*holder
+
+	mending *mending // nil but in a Mender
 }
 
 var _ cache.Sink = (*Sink)(nil)
@@ -76,7 +76,7 @@ func OpenSink(ctx context.Context, store blob.Store, o SinkOptions) (*Sink, erro
 	refuse := func(format string, args ...any) (*Sink, error) {
 		return nil, &RefusedError{Cache: o.Name, Reason: fmt.Sprintf(format, args...)}
 	}
-	s := &Sink{store: store, o: o, flights: make(map[nix.Hash]*flight), places: newPlaces(), pilot: newPilot(uplink(store))}
+	s := &Sink{store: store, holder: &holder{store: store}, o: o, flights: make(map[nix.Hash]*flight), places: newPlaces(), pilot: newPilot(uplink(store))}
 	// At the same time: across a slow link each would cost a round trip.
 	var (
 		info            Info
@@ -285,12 +285,15 @@ func (s *Sink) narInfo(p nix.PathInfo) nix.NARInfo {
 
 func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARInfo, error) {
 	info := s.narInfo(p)
-	there, err := s.adopt(ctx, &info)
-	if err != nil {
-		return info, err
-	}
-	if there {
-		return info, s.lateExtras(ctx, info, nar)
+	bad := s.mending.bad(info.URL)
+	if !bad {
+		there, err := s.adopt(ctx, &info)
+		if err != nil {
+			return info, err
+		}
+		if there {
+			return info, s.lateExtras(ctx, info, nar)
+		}
 	}
 	var looked *inspection
 	if s.o.Extras.any() {
@@ -299,7 +302,15 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 	}
 	c := newCompressor(s.o.Level, nar, s.places, s.pilot)
 	defer func() { _ = c.Close() }()
-	existed, err := blob.PutNew(ctx, s.store, info.URL, c, -1)
+	var existed bool
+	var err error
+	if bad { // it replaces what is there
+		if err = s.store.Put(ctx, info.URL, c, -1); err == nil {
+			s.mending.replaced(info.URL)
+		}
+	} else {
+		existed, err = blob.PutNew(ctx, s.store, info.URL, c, -1)
+	}
 	if existed && err == nil { // another push was faster, perhaps at another level
 		if _, err = s.adopt(ctx, &info); err == nil && looked != nil {
 			err = s.interruptedExtras(ctx, info, looked)

@@ -314,7 +314,7 @@ func (c *Census) idOf(p nix.StorePath) ID {
 // reading is the second half of a census: what is in the objects.
 type reading struct {
 	*Census
-	store blob.Store
+	store blob.Reader
 	o     Options
 	total int
 

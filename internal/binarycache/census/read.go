@@ -23,6 +23,12 @@ func (r *reading) narInfo(ctx context.Context, id ID, key string) error {
 	if gone {
 		return r.finish(func() { r.Paths[id].Listed = false })
 	}
+	return r.note(id, key, data, problem)
+}
+
+// note keeps what a narinfo says.
+func (r *reading) note(id ID, key string, data []byte, problem error) error {
+	var err error
 	var n nix.NARInfo
 	if problem == nil {
 		if n, problem = nix.ParseNARInfo(r.Published.Info.StoreDir, data); problem == nil && n.Path.HashPart()+".narinfo" != key {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,8 @@ type benchCase struct {
 	name, title string
 	shape       shape
 	rounds      int
+	unit        string // of its samples' rate
+	cpuOf       string // whose CPU time and memory they have, if not the program's
 	programs    []program
 	targets     []target
 }
@@ -47,7 +51,11 @@ const roundTrip = 30 * time.Millisecond
 
 var slowNet = badnet.Options{RTT: roundTrip}
 
-var cases = []benchCase{
+// cases are in the order in which they are run: what matters most comes first,
+// for a run that is cut off.
+var cases = slices.Concat(pushCases, planCases, serveCases, pullCases, otherServers, atticCases)
+
+var pushCases = []benchCase{
 	{
 		name: "push-dir", title: "cold push to a directory", shape: large, rounds: 3,
 		programs: []program{
@@ -68,30 +76,16 @@ var cases = []benchCase{
 		},
 	},
 	{
-		name: "push-versitygw", title: "cold push to versitygw on loopback", shape: large, rounds: 2,
+		name: "push-versitygw", title: "cold push to versitygw on loopback", shape: large, rounds: 3,
 		programs: pushS3("versitygw", badnet.Options{}, false),
 		targets: []target{
 			{program: "pcache default", peer: "nix 2.34 s3", value: "wall", atLeast: 1.6},
 			{program: "pcache default", value: "rss", atMost: 256 * mib},
 		},
 	},
-	{
-		name: "push-minio", title: "cold push to MinIO on loopback", shape: large, rounds: 2,
-		programs: pushS3("minio", badnet.Options{}, false),
-		targets: []target{
-			{program: "pcache default", peer: "nix 2.34 s3", value: "wall", atLeast: 1.6},
-			{program: "pcache default", value: "rss", atMost: 256 * mib},
-		},
-	},
-	{
-		name: "push-30ms", title: "cold push to versitygw, 30 ms round trip", shape: large, rounds: 1,
-		programs: pushS3("versitygw", slowNet, true),
-		targets: []target{
-			{program: "pcache default", peer: "nix 2.34 s3", value: "wall", atLeast: 5},
-			{program: "pcache default", peer: "nix 2.26 http", value: "wall", atLeast: 12},
-			{program: "pcache default", value: "rss", atMost: 256 * mib},
-		},
-	},
+}
+
+var planCases = []benchCase{
 	{
 		name: "nothing-30ms", title: "push of 5,000 paths that are all there, 30 ms round trip", shape: wide, rounds: 3,
 		programs: []program{
@@ -111,6 +105,9 @@ var cases = []benchCase{
 		},
 		targets: []target{{program: "pcache", value: "first", atMost: 1.5}},
 	},
+}
+
+var pullCases = []benchCase{
 	{
 		name: "pull-http", title: "pull from HTTP on loopback into an empty store", shape: large, rounds: 2,
 		programs: []program{
@@ -127,15 +124,66 @@ var cases = []benchCase{
 	},
 }
 
-// missing says which of what a program needs is not here.
+var otherServers = []benchCase{
+	{
+		name: "push-minio", title: "cold push to MinIO on loopback", shape: large, rounds: 2,
+		programs: pushS3("minio", badnet.Options{}, false),
+		targets: []target{
+			{program: "pcache default", peer: "nix 2.34 s3", value: "wall", atLeast: 1.6},
+			{program: "pcache default", value: "rss", atMost: 256 * mib},
+		},
+	},
+	{
+		name: "push-30ms", title: "cold push to versitygw, 30 ms round trip", shape: large, rounds: 1,
+		programs: pushS3("versitygw", slowNet, true),
+		targets: []target{
+			{program: "pcache default", peer: "nix 2.34 s3", value: "wall", atLeast: 5},
+			{program: "pcache default", peer: "nix 2.26 http", value: "wall", atLeast: 12},
+			{program: "pcache default", value: "rss", atMost: 256 * mib},
+		},
+	},
+}
+
+// missing says which of what a program needs is not here, and how to have it.
 func (b *bench) missing(p program) string {
 	for _, need := range p.needs {
 		if version, ok := strings.CutPrefix(need, "nix "); ok {
 			if b.nix(version) == nil {
-				return need
+				return need + " is not on this machine"
 			}
-		} else if _, err := os.Stat(filepath.Join(b.s3, need)); err != nil {
-			return need
+		} else if b.find(need) == "" {
+			return need + " is not on this machine: " + hints[need]
+		}
+	}
+	return ""
+}
+
+// hints say how to have what cases need.
+var hints = map[string]string{
+	"versitygw": "tools/s3/prepare builds it",
+	"minio":     "tools/s3/prepare builds it",
+	"nginx":     "apt-get install nginx-light",
+	"atticd":    "build Attic's server and name it in ATTICD (docs/attic.md)",
+	"attic":     "build Attic's client and name it in ATTIC (docs/attic.md)",
+}
+
+// find returns a program of a peer, or nothing.
+func (b *bench) find(name string) string {
+	var places []string
+	switch name {
+	case "nginx":
+		if found, err := exec.LookPath(name); err == nil {
+			return found
+		}
+		places = []string{"/usr/sbin/nginx", "/usr/local/sbin/nginx"}
+	case "atticd", "attic":
+		places = []string{os.Getenv(strings.ToUpper(name))}
+	default:
+		places = []string{filepath.Join(b.s3, name)}
+	}
+	for _, place := range places {
+		if info, err := os.Stat(place); err == nil && info.Mode().IsRegular() {
+			return place
 		}
 	}
 	return ""

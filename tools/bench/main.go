@@ -1,7 +1,8 @@
 // Command bench measures pcache against its peers: Nix's own `nix copy` of
-// several versions, and `cp -a`. It makes its closures and servers itself,
-// interleaves the programs that it compares, and prints ratios within one run:
-// the figures of two machines, or of a busy one at two times, say little.
+// several versions, nginx, Attic's client, and `cp -a`. It makes its closures
+// and servers itself, interleaves the programs that it compares, and prints
+// ratios within one run: the figures of two machines, or of a busy one at two
+// times, say little.
 //
 //	go run ./tools/bench --help
 //
@@ -55,7 +56,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.nixes, "nix", os.Getenv("PANTHEROS_NIX_VERSIONS"), "folders of the versions of Nix to compare with, as in PATH")
 	f.StringVar(&o.s3, "s3", ".panther/bin", "folder of versitygw and minio; one that is not there is left out")
 	f.StringVar(&o.only, "cases", "", "measure these alone, separated by commas (see --list)")
-	f.IntVar(&o.rounds, "rounds", 0, "rounds of each case (default: by case, 1 to 3)")
+	f.IntVar(&o.rounds, "rounds", 0, "rounds of each case (default: by case, 1 to 4)")
 	f.BoolVar(&o.quick, "quick", false, "a fifth of the large closure, one round: a first impression in five minutes")
 	f.StringVar(&o.store, "store", "", "use this chroot store instead of the generated large closure; with --root")
 	f.StringVar(&o.root, "root", "", "the store path whose closure is used, in --store")
@@ -106,11 +107,15 @@ func run(ctx context.Context, args []string) error {
 		}
 		result.Cases = append(result.Cases, measured)
 		fmt.Print("\n" + measured.text())
+		// Now and not at the end: a run that is cut off has measured something.
+		result.Machine.LoadAfter = loadAverage()
+		result.Seconds = time.Since(result.Started).Seconds()
+		if err := result.write(o); err != nil {
+			return err
+		}
 	}
-	result.Machine.LoadAfter = loadAverage()
-	result.Seconds = time.Since(result.Started).Seconds()
 	fmt.Printf("\n%.0f s in all; load average %s\n", result.Seconds, result.Machine.LoadAfter)
-	return result.write(o)
+	return nil
 }
 
 // choose finds cases by their names; a name ending in "*" stands for several.
@@ -159,6 +164,7 @@ type bench struct {
 
 	closures map[string]*closure
 	caches   map[string]string // filled for reading
+	attic    *atticServer      // filled
 }
 
 func prepare(ctx context.Context, o options) (*bench, error) {

@@ -22,6 +22,7 @@ type sample struct {
 	RSS   int64   `json:"peak_rss_bytes"` // of its largest process
 	Out   int64   `json:"bytes_out"`      // that it stored
 	First float64 `json:"seconds_to_first_byte,omitempty"`
+	Rate  float64 `json:"rate,omitempty"` // in the case's unit
 	// Server is the CPU time of the server it spoke to, on the same processors.
 	Server float64 `json:"server_cpu_seconds,omitempty"`
 

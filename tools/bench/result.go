@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -99,6 +100,8 @@ type measured struct {
 	Name     string    `json:"name"`
 	Title    string    `json:"title"`
 	Closure  string    `json:"closure"`
+	Unit     string    `json:"unit,omitempty"` // of the rate
+	CPUOf    string    `json:"cpu_of,omitempty"`
 	Programs []runs    `json:"programs"`
 	Absent   []string  `json:"absent,omitempty"` // programs left out, and why
 	Targets  []verdict `json:"targets"`
@@ -124,11 +127,11 @@ func (b *bench) measure(ctx context.Context, c benchCase) (measured, error) {
 	if err != nil {
 		return measured{}, err
 	}
-	m := measured{Name: c.name, Title: c.title, Closure: closure.String()}
+	m := measured{Name: c.name, Title: c.title, Closure: closure.String(), Unit: c.unit, CPUOf: c.cpuOf}
 	var programs []program
 	for _, p := range c.programs {
 		if what := b.missing(p); what != "" {
-			m.Absent = append(m.Absent, fmt.Sprintf("%s (%s is not on this machine)", p.name, what))
+			m.Absent = append(m.Absent, fmt.Sprintf("%s (%s)", p.name, what))
 			continue
 		}
 		programs = append(programs, p)
@@ -192,6 +195,8 @@ func (r runs) value(what string) float64 {
 			values[i] = s.First
 		case "server":
 			values[i] = s.Server
+		case "rate":
+			values[i] = s.Rate
 		default:
 			panic("no value " + what) // the cases are constants
 		}
@@ -236,7 +241,10 @@ func (t target) judge(m measured) (verdict, bool) {
 
 // rows are the table of a case.
 func (m measured) rows() [][]string {
-	rows := [][]string{{"program", "seconds", "of the first", "CPU s", "server's CPU s", "peak MiB", "MB out", "first byte s", "rounds"}}
+	rows := [][]string{{"program", "seconds", "of the first", "CPU s", "server's CPU s", "peak MiB", "MB out", "first byte s", m.Unit, "rounds"}}
+	if m.CPUOf != "" {
+		rows[0][3], rows[0][5] = "CPU s of "+m.CPUOf, "its peak MiB"
+	}
 	optional := func(format string, v float64) string {
 		if v == 0 {
 			return ""
@@ -247,7 +255,7 @@ func (m measured) rows() [][]string {
 		rows = append(rows, []string{
 			r.Name, fmt.Sprintf("%.2f", r.value("wall")), fmt.Sprintf("%.2f", r.value("wall")/m.Programs[0].value("wall")),
 			fmt.Sprintf("%.2f", r.value("cpu")), optional("%.2f", r.value("server")), fmt.Sprintf("%.0f", r.value("rss")/mib),
-			optional("%.0f", r.value("out")/1e6), optional("%.2f", r.value("first")), fmt.Sprint(len(r.Samples)),
+			optional("%.0f", r.value("out")/1e6), optional("%.2f", r.value("first")), optional("%.0f", r.value("rate")), fmt.Sprint(len(r.Samples)),
 		})
 	}
 	// A column that nothing is in is left out.
@@ -301,11 +309,24 @@ func (r result) write(o options) error {
 	return nil
 }
 
+//go:embed notes.md
+var notes string
+
+// note is what notes.md says of a case.
+func note(name string) string {
+	_, rest, found := strings.Cut(notes, "\n## "+name+"\n")
+	if !found {
+		return ""
+	}
+	text, _, _ := strings.Cut(rest, "\n## ")
+	return strings.TrimSpace(text)
+}
+
 func (r result) document() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `# Benchmarks
 
-Written by %[1]smake bench-doc%[1]s on %s; the next run replaces it. The programs of a case ran in turns, in one run. Times are medians of the rounds and hold for this machine; ratios say more, and on a busy machine CPU time says more than time. Every program signs; all write zstd, Nix with its own level (3). Memory is the highest of the rounds, of a program's largest process.
+Written by %[1]smake bench-doc%[1]s on %s; the next run replaces it, but for the remarks, which are in tools/bench/notes.md. The programs of a case ran in turns, in one run. Times are medians of the rounds and hold for this machine; ratios say more, and on a busy machine CPU time says more than time. Every program signs; all write zstd, Nix with its own level (3). Memory is the highest of the rounds, of a program's largest process.
 
 Machine: %s. Load average before %s, after %s (this run's own included). %.0f s in all.
 `, "`", r.Started.Format(time.DateOnly), r.Machine, r.Machine.LoadBefore, r.Machine.LoadAfter, r.Seconds)
@@ -323,12 +344,14 @@ Machine: %s. Load average before %s, after %s (this run's own included). %.0f s 
 		for _, absent := range m.Absent {
 			fmt.Fprintf(&b, "\nNot compared: %s.\n", absent)
 		}
-		if len(m.Targets) == 0 {
-			continue
+		if len(m.Targets) > 0 {
+			b.WriteString("\n| target | measured | |\n|---|---:|---|\n")
 		}
-		b.WriteString("\n| target | measured | |\n|---|---:|---|\n")
 		for _, v := range m.Targets {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", v.Target, v.Text, strings.ToLower(v.word()))
+		}
+		if text := note(m.Name); text != "" {
+			fmt.Fprintf(&b, "\n%s\n", text)
 		}
 	}
 	return b.Bytes()

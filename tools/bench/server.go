@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/badnet"
@@ -53,12 +50,10 @@ func (b *bench) startS3(ctx context.Context, kind string, o badnet.Options) (*s3
 		return nil, err
 	}
 	s := &s3Server{dir: dir, clean: remove}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
 	program := filepath.Join(b.s3, kind)
 	if kind == "minio" {
 		s.cmd = exec.Command(program, "server", dir, "--quiet", "--address", addr)
@@ -121,19 +116,8 @@ func (s *s3Server) setUp(ctx context.Context, addr string) error {
 
 // cpu is the processor time that the server took until now, in seconds.
 func (s *s3Server) cpu() float64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	// The name, in brackets, may hold anything; utime and stime are the 12th
-	// and 13th field after it, in ticks of which there are always 100 a second.
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	if len(fields) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	sys, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + sys) / 100
+	user, sys := processCPU(s.cmd.Process.Pid)
+	return user + sys
 }
 
 // stop ends the server and removes what it stored.
@@ -141,18 +125,7 @@ func (s *s3Server) stop() {
 	if s.net != nil {
 		_ = s.net.Close()
 	}
-	_ = s.cmd.Process.Signal(os.Interrupt)
-	ended := make(chan struct{})
-	go func() {
-		_ = s.cmd.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-time.After(3 * time.Second):
-		_ = s.cmd.Process.Kill()
-		<-ended
-	}
+	stopCommand(s.cmd)
 	s.clean()
 }
 

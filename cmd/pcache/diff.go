@@ -192,12 +192,22 @@ func findRoot(ctx context.Context, a address, storeDir, text string) (root binar
 // printDiff prints the changes in groups, in the manner of nvd.
 func printDiff(w io.Writer, d diffReport, rebuilt bool) error {
 	fmt.Fprintf(w, "<<< %s\n>>> %s\n", d.Before, d.After)
+	printChanges(w, "", d.Packages, rebuilt, " (--rebuilt lists them)")
+	_, err := fmt.Fprintf(w, "Closure: %d -> %s (%d added, %d removed), %s -> %s (%s)\n",
+		d.Before.ClosurePaths, report.Plural(d.After.ClosurePaths, "path"), d.PathsAdded, d.PathsRemoved,
+		bytesText(d.Before.NARBytes), bytesText(d.After.NARBytes), growthText(d.NARBytes))
+	return err
+}
+
+// printChanges prints packages in groups, each line after indent. hint follows
+// how many were rebuilt alone.
+func printChanges(w io.Writer, indent string, packages []report.PackageChange, rebuilt bool, hint string) {
 	groups := []struct{ title, kind string }{
 		{"Version changes", report.Changed}, {"Added packages", report.Added}, {"Removed packages", report.Removed},
 		{"Rebuilt packages", report.Rebuilt},
 	}
 	width, same := 0, 0
-	for _, p := range d.Packages {
+	for _, p := range packages {
 		if p.Kind == report.Rebuilt {
 			same++
 		}
@@ -209,22 +219,18 @@ func printDiff(w io.Writer, d diffReport, rebuilt bool) error {
 		if g.kind == report.Rebuilt && !rebuilt {
 			continue
 		}
-		title := g.title + ":\n"
-		for _, p := range d.Packages {
+		title := indent + g.title + ":\n"
+		for _, p := range packages {
 			if p.Kind != g.kind {
 				continue
 			}
-			fmt.Fprintf(w, "%s[%s] %-*s  %s  (%s)\n", title, mark(p), width, plain(p.Name), versions(p), growthText(p.NARBytes))
+			fmt.Fprintf(w, "%s%s[%s] %-*s  %s  (%s)\n", title, indent, mark(p), width, plain(p.Name), versions(p), growthText(p.NARBytes))
 			title = ""
 		}
 	}
 	if same > 0 && !rebuilt {
-		fmt.Fprintf(w, "%s rebuilt with the same version (--rebuilt lists them)\n", report.Plural(same, "package"))
+		fmt.Fprintf(w, "%s%s rebuilt with the same version%s\n", indent, report.Plural(same, "package"), hint)
 	}
-	_, err := fmt.Fprintf(w, "Closure: %d -> %s (%d added, %d removed), %s -> %s (%s)\n",
-		d.Before.ClosurePaths, report.Plural(d.After.ClosurePaths, "path"), d.PathsAdded, d.PathsRemoved,
-		bytesText(d.Before.NARBytes), bytesText(d.After.NARBytes), growthText(d.NARBytes))
-	return err
 }
 
 func mark(p report.PackageChange) string {

@@ -125,7 +125,8 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 		return usagef("%v (see %s --help)", err, cmd.CommandPath())
 	})
 	root.AddCommand(newPush(), newSign(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(),
-		newServe(), newWarm(), newUse(), newToken(), newInfo(), newLs(), newCat(), newDiff(), newCopy(), newVerify(), newRepair(), newKeygen(), newPubkey(), newMan())
+		newServe(), newWarm(), newUse(), newToken(), newInfo(), newLs(), newCat(), newDiff(), newRoots(), newHistory(), newGC(), newStats(),
+		newCopy(), newVerify(), newRepair(), newKeygen(), newPubkey(), newMan())
 	addCompletions(root)
 	return root
 }

@@ -180,6 +180,21 @@ func (s *Server) Uploads(t testing.TB, bucket string) int {
 	return len(uploads.Uploads)
 }
 
+// BeginUpload begins an upload in parts that nobody will complete.
+func (s *Server) BeginUpload(t testing.TB, bucket, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	core := minio.Core{Client: s.admin}
+	id, err := core.NewMultipartUpload(ctx, bucket, name, minio.PutObjectOptions{})
+	if err == nil {
+		_, err = core.PutObjectPart(ctx, bucket, name, id, 1, strings.NewReader("half"), 4, minio.PutObjectPartOptions{})
+	}
+	if err != nil {
+		t.Fatalf("begin an upload to %s on %s: %v", bucket, s.Kind, err)
+	}
+}
+
 // uploadDirs are where MinIO keeps uploads: it lists only those of a name that
 // is known.
 func (s *Server) uploadDirs(t testing.TB) []string {

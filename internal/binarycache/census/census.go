@@ -104,7 +104,7 @@ func ParseHashPart(s string) (h HashPart, err error) {
 // RootManifest is a root manifest of the cache.
 type RootManifest struct {
 	Object
-	// Root is empty if there is a Problem. Its Upstream and BeyondUpstream are
+	// Root has only what its key says if there is a Problem. Its Upstream and BeyondUpstream are
 	// moved here: the lists are long, and alike from generation to generation.
 	binarycache.Root
 	Problem  error
@@ -259,8 +259,7 @@ func (c *Census) list(ctx context.Context, store blob.Store, o Options) error {
 		p.Listed, p.Size, p.Modified = true, int32(min(object.Size, nix.MaxNARInfoSize+1)), object.Modified.UnixNano()
 	}
 	for _, object := range c.objects[Root] {
-		_, pinned := c.Object(PinKey(object.Key))
-		c.Roots = append(c.Roots, RootManifest{Object: object, Pinned: pinned})
+		c.Roots = append(c.Roots, c.manifest(object))
 	}
 	for _, object := range c.objects[DebugInfo] {
 		c.DebugInfo = append(c.DebugInfo, Pointer{Object: object, Path: NoPath})
@@ -284,6 +283,14 @@ func listAll(ctx context.Context, store blob.Store, o Options) (objects [numKind
 		objects[k] = append(objects[k], Object{info.Key, info.Size, info.Modified})
 	}
 	return objects, nil
+}
+
+// manifest is one that is not read yet.
+func (c *Census) manifest(o Object) RootManifest {
+	_, pinned := c.Object(PinKey(o.Key))
+	m := RootManifest{Object: o, Pinned: pinned}
+	m.Name, m.Generation, _ = strings.Cut(strings.TrimSuffix(strings.TrimPrefix(o.Key, "roots/"), ".json"), "/")
+	return m
 }
 
 // PinKey is the key of the pin of a manifest.

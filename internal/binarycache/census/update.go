@@ -75,8 +75,7 @@ func (c *Census) Update(ctx context.Context, store blob.Store, o Options) (Chang
 	var fresh []RootManifest
 	for _, object := range now[Root] {
 		if ch.Keys[object.Key] {
-			_, pinned := c.Object(PinKey(object.Key))
-			fresh = append(fresh, RootManifest{Object: object, Pinned: pinned})
+			fresh = append(fresh, c.manifest(object))
 		}
 	}
 	roots = append(roots, pointers(fresh)...)

@@ -407,3 +407,18 @@ func (p *Plan) goes(i Item) bool {
 	}
 	return true
 }
+
+// Stay calls f with every path that stays, and why.
+func (p *Plan) Stay(f func(id census.ID, r Reason, why string)) {
+	for i, m := range p.marks {
+		if m.reason == Unwanted || !p.Census.Paths[i].Listed {
+			continue
+		}
+		why := m.reason.String()
+		if m.reason == Rooted {
+			root := &p.Census.Roots[m.root]
+			why = fmt.Sprintf("%s@%s needs it", root.Name, root.Generation)
+		}
+		f(census.ID(i), m.reason, why)
+	}
+}

@@ -1,16 +1,20 @@
-# pcache, built from this repository, or null where the flake does not see it:
-# the flake is a folder of the repository, and Nix gives it the rest only as a
-# Git tree (git+file:///PATH?dir=flake-src, gitlab:GROUP/PROJECT?dir=flake-src),
-# not as path:. Called with the flake's inputs and the packages to build with.
+# pcache, built from this repository, or null where that cannot be: the flake is a
+# folder of the repository, and Nix gives it the rest only as a Git tree
+# (git+file:///PATH?dir=flake-src, gitlab:GROUP/PROJECT?dir=flake-src), not as
+# path:; and nixpkgs of release 25.05 has an older Go than go.mod asks for. Called
+# with the flake's inputs and the packages to build with.
 { inputs, pkgs }:
 let
   inherit (inputs) self;
   source = self.sourceInfo.outPath;
+  wanted = builtins.head (
+    builtins.match ".*\ngo ([0-9.]+)\n.*" (builtins.readFile "${source}/go.mod")
+  );
+  go = pkgs.go_latest or pkgs.go;
 in
-if source == self.outPath then
+if source == self.outPath || pkgs.lib.versionOlder go.version wanted then
   null
 else
-  # The repository's go.mod says which Go it needs at least.
   (pkgs.buildGoLatestModule or pkgs.buildGoModule) rec {
     pname = "pcache";
     version = self.shortRev or self.dirtyShortRev or "dev";

@@ -7,6 +7,7 @@ package flake_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -88,10 +89,33 @@ func render(t *testing.T, r *real, host string) *rendered {
 			t.Fatal(err)
 		}
 	}
+	files.accounts(t)
 	if len(files.paths) < 300 {
 		t.Fatalf("%s: %d text files among %d derivations: too few to be a system", host, len(files.paths), len(derivations))
 	}
 	return files
+}
+
+// accounts writes the host's users and groups as passwd and group, beside those
+// that the checkers ask for.
+func (f *rendered) accounts(t *testing.T) {
+	t.Helper()
+	var accounts struct {
+		Users, Groups []struct{ Name string }
+	}
+	if err := json.Unmarshal([]byte(f.read(t, "users-groups.json")), &accounts); err != nil {
+		t.Fatal(err)
+	}
+	passwd := "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/:/bin/sh\n_aide:x:101:65534::/:/bin/sh\n"
+	group := "root:x:0:\nnogroup:x:65534:\n"
+	for i, user := range accounts.Users {
+		passwd += fmt.Sprintf("%s:x:%d:65534::/:/bin/sh\n", user.Name, 1000+i)
+	}
+	for i, g := range accounts.Groups {
+		group += fmt.Sprintf("%s:x:%d:\n", g.Name, 1000+i)
+	}
+	f.write(t, "passwd", passwd)
+	f.write(t, "group", group)
 }
 
 func (f *rendered) has(name string) bool {
@@ -128,10 +152,12 @@ func (f *rendered) checker(t *testing.T, args ...string) (string, error) {
 		t.Fatal("PANTHEROS_CHECKERS is not set: run `make test-real`")
 	}
 	const enter = `mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && mount --bind "$2" "$1/rendered" &&
+mount --bind "$2/passwd" "$1/etc/passwd" && mount --bind "$2/group" "$1/etc/group" &&
 root=$1 && shift 2 && exec chroot "$root" "$@"`
 	cmd := exec.CommandContext(t.Context(), "unshare", append([]string{"--mount", "--net", "--pid", "--fork",
 		"sh", "-c", enter, "sh", root, f.dir}, args...)...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8"}
+	// systemd's programs write to the journal where standard error is no terminal.
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin", "LC_ALL=C", "SYSTEMD_LOG_TARGET=console", "SYSTEMD_LOG_COLOR=0"}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
@@ -246,6 +272,7 @@ func (f *rendered) unitFiles(t *testing.T) {
 		if scope == "user" {
 			args = slices.Insert(args, 1, "--user")
 		}
+		// Its exit code is 1 for what packages would bring as well.
 		out, _ := f.checker(t, args...)
 		for line := range strings.Lines(out) {
 			// Units that ours refer to and that packages bring are not rendered.
@@ -355,8 +382,7 @@ func (f *rendered) others(t *testing.T) {
 			t.Errorf("%s is no JSON", name)
 		}
 	}
-	// A rule for auditctl is an option and its value, and every key is searched for
-	// by some item of docs/cis.md.
+	// auditctl wants the kernel's audit system, which is not had in a container.
 	rules := 0
 	for line := range strings.Lines(f.read(t, "audit.rules")) {
 		rule := strings.TrimSpace(line)

@@ -242,6 +242,51 @@ func TestRealPromises(t *testing.T) {
 	t.Logf("%d modules", seen)
 }
 
+// TestRealPackage evaluates the package pcache, and a host that serves with it, from
+// a Git tree: as path: the flake does not see the repository around it.
+func TestRealPackage(t *testing.T) {
+	r := openReal(t)
+	root := moduleRoot(t)
+	dir := filepath.Join(t.TempDir(), "repository")
+	for _, args := range [][]string{
+		{"clone", "--quiet", "--no-hardlinks", root, dir},
+		{"-C", dir, "rm", "--quiet", "-r", "flake-src"},
+	} {
+		if out, err := exec.Command("git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", args[0], err, out)
+		}
+	}
+	// As it is now, and without its lock where the trees are others.
+	if err := os.CopyFS(filepath.Join(dir, "flake-src"), os.DirFS(r.dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"add", "--all"},
+		{"-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message", "as it is"},
+	} {
+		if out, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", args[0], err, out)
+		}
+	}
+	flake := "git+file://" + dir + "?dir=flake-src"
+	eval := func(args ...string) string {
+		stdout, _, _ := r.run(t, nixBin(t), append(append([]string{"nix", "eval", "--raw", "--no-write-lock-file"}, args...), r.overrides...)...)
+		return stdout
+	}
+	for name, args := range map[string][]string{
+		"package": {flake + "#packages.x86_64-linux.pcache.drvPath"},
+		"server": {flake + "#nixosConfigurations.ovh-cloud-vps", "--apply", `nixos: (nixos.extendModules {
+			modules = [ { pantherOS.services.cache.local-cache = { serve.enable = true; warm = { enable = true; cache = "https://cache.example.org"; }; }; } ];
+		}).config.system.build.toplevel.drvPath`},
+	} {
+		if got := eval(args...); !strings.HasSuffix(got, ".drv") {
+			t.Errorf("%s: %q is no derivation", name, got)
+		} else {
+			t.Logf("%s: %s", name, got)
+		}
+	}
+}
+
 // TestRealVMs evaluates the VM tests to their derivations. Running them takes a
 // machine with KVM and the packages.
 func TestRealVMs(t *testing.T) {

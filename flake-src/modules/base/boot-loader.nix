@@ -35,12 +35,14 @@ in
     generations = mkOption {
       type = types.ints.positive;
       default = 10;
+      example = 20;
       description = "How many generations the menu offers; their kernels must fit on /boot.";
     };
 
     timeout = mkOption {
       type = types.ints.unsigned;
       default = 3;
+      example = 0;
       description = "Seconds before the newest generation starts.";
     };
 

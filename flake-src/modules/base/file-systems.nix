@@ -139,6 +139,7 @@ in
     espSize = mkOption {
       type = types.strMatching "[0-9]+[MG]";
       default = "1G";
+      example = "512M";
       description = "Size of the EFI system partition, which holds the kernels of all generations.";
     };
 

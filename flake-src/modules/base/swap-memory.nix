@@ -28,6 +28,7 @@ in
         default =
           if fileSystems.enable && fileSystems.format == "btrfs" then "/swap/swapfile" else "/var/lib/swapfile";
         defaultText = lib.literalMD "`/swap/swapfile` on btrfs, else `/var/lib/swapfile`";
+        example = "/data/swapfile";
         description = "Where the swap file is; it is made at boot if it is not there.";
       };
     };
@@ -35,6 +36,7 @@ in
     zramPercent = mkOption {
       type = types.ints.between 0 200;
       default = 50;
+      example = 25;
       description = "How much may be swapped to compressed memory, in percent of the machine's memory; 0 for none.";
     };
 
@@ -42,6 +44,7 @@ in
       type = types.nullOr (types.ints.between 0 200);
       default = if cfg.zramPercent > 0 then 150 else null;
       defaultText = lib.literalMD "150 with compressed memory, else the kernel's own";
+      example = 60;
       description = "vm.swappiness: above 100 swapping is preferred to dropping file pages, which is right where swap is memory.";
     };
   };

@@ -19,6 +19,7 @@ in
     locale = mkOption {
       type = locale;
       default = "en_US.UTF-8";
+      example = "de_DE.UTF-8";
       description = "Language of messages and programs.";
     };
 

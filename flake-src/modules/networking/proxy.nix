@@ -25,6 +25,10 @@ in
         "::1"
         ".ts.net"
       ];
+      example = [
+        "localhost"
+        ".intranet.example.org"
+      ];
       description = "Hosts that are reached without it; .ts.net is Tailscale's.";
     };
   };

@@ -31,6 +31,7 @@ in
     at = mkOption {
       type = types.str;
       default = "02:30";
+      example = "Sun 04:00";
       description = "When, as systemd writes times; within the hour after it.";
     };
 
@@ -43,6 +44,7 @@ in
         "/var/backup"
         "/var/lib"
       ];
+      example = [ "/srv" ];
       description = "What to back up. The Nix store is not: it is built again from this repository.";
     };
 
@@ -59,6 +61,10 @@ in
         daily = 7;
         weekly = 5;
         monthly = 12;
+      };
+      example = {
+        daily = 14;
+        yearly = 3;
       };
       description = "How many backups to keep, of the last days, weeks and so on.";
     };

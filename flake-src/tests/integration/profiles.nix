@@ -36,6 +36,20 @@ in
     expr = pick "pantherOS.security.hardening.kernel.enable";
     expected = workstations true true;
   };
+  # niri refuses a configuration with a key twice; with other properties it is
+  # another name here.
+  keysOfNiriOnce = {
+    expr = lib.mapAttrs (
+      _: nixos:
+      let
+        keys = map (key: lib.head (lib.splitString " " key)) (
+          lib.attrNames nixos.config.pantherOS.desktop.compositor.niri.binds
+        );
+      in
+      lib.filter (key: lib.count (k: k == key) keys > 1) keys
+    ) hosts;
+    expected = lib.mapAttrs (_: _: [ ]) hosts;
+  };
   # A profile's word is a default: a host's plain definition wins.
   hostsOverride = {
     expr =

@@ -173,7 +173,7 @@ builtins.mapAttrs (
     facts = [
       (package "libnotify")
       (some "systemd.user.services.mako.serviceConfig.ExecStart")
-      (kdl "Mod+N")
+      (kdl "Mod+N { spawn")
     ];
   };
   "modules/desktop/system/status-bar.nix" = {
@@ -182,8 +182,9 @@ builtins.mapAttrs (
     facts = [
       (is "programs.waybar.enable" true)
       (some "environment.etc.xdg/waybar/config.jsonc.text")
-      (kdl "Mod+B")
+      (kdl "Mod+B { spawn")
     ];
+    onHosts = [ (is "programs.dank-material-shell.enableSystemMonitoring" true) ];
   };
   "modules/desktop/system/application-launcher.nix" = {
     line = "App launcher setup";
@@ -191,7 +192,7 @@ builtins.mapAttrs (
     facts = [
       (package "fuzzel")
       (some "environment.etc.xdg/fuzzel/fuzzel.ini.text")
-      (kdl "Mod+Space")
+      (kdl "Mod+Space { spawn")
     ];
   };
   "modules/desktop/system/clipboard.nix" = {
@@ -200,7 +201,7 @@ builtins.mapAttrs (
     facts = [
       (package "wl-clipboard")
       (some "systemd.user.services.cliphist.serviceConfig.ExecStart")
-      (kdl "Mod+V")
+      (kdl "Mod+V { spawn")
     ];
   };
 }

@@ -203,5 +203,6 @@ in
       (is "services.colord.enable" true)
       (has "environment.systemPackages" "argyllcms")
     ];
+    onHosts = [ (kdl ''output "DP-1" {'') ];
   };
 }

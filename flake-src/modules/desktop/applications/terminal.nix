@@ -11,12 +11,14 @@ in
     fontSize = mkOption {
       type = types.ints.positive;
       default = 11;
+      example = 13;
       description = "Font size in points.";
     };
 
     scrollback = mkOption {
       type = types.ints.unsigned;
       default = 10000;
+      example = 100000;
       description = "How many lines one can scroll back.";
     };
   };

@@ -22,12 +22,14 @@ in
         pkgs.hunspellDicts.en_US
       ];
       defaultText = lib.literalExpression "[ pkgs.hunspellDicts.en_GB-ise pkgs.hunspellDicts.en_US ]";
+      example = lib.literalExpression "[ pkgs.hunspellDicts.de_DE ]";
       description = "Dictionaries of Hunspell, which other programs find too.";
     };
 
     tabWidth = mkOption {
       type = types.ints.between 1 16;
       default = 4;
+      example = 2;
       description = "Width of a tabulator.";
     };
   };

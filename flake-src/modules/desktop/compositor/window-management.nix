@@ -37,6 +37,7 @@ in
     gaps = mkOption {
       type = types.ints.unsigned;
       default = 8;
+      example = 0;
       description = "Room around windows, in logical pixels.";
     };
 
@@ -49,6 +50,7 @@ in
 
     rules = mkOption {
       default = [ ];
+      example = lib.literalExpression ''[ { matches = [ { app-id = "^mpv$"; } ]; actions = [ "open-fullscreen true" ]; } ]'';
       description = "Window rules, in this order; of two that fit, the later wins.";
       type = types.listOf (
         types.submodule {

@@ -38,6 +38,7 @@ in
       type = types.nullOr types.singleLineStr;
       default = if cfg.order == [ ] then null else lib.head cfg.order;
       defaultText = lib.literalMD "the first of `order`";
+      example = "DP-2";
       description = "The screen that has the focus after login.";
     };
   };

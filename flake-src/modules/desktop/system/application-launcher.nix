@@ -18,12 +18,14 @@ in
     key = mkOption {
       type = types.singleLineStr;
       default = "Mod+Space";
+      example = "Mod+D";
       description = "The key that opens it.";
     };
 
     terminal = mkOption {
       type = types.singleLineStr;
       default = "foot -e";
+      example = "alacritty -e";
       description = "What fuzzel starts programs of the terminal with.";
     };
 

@@ -22,6 +22,7 @@ in
     items = mkOption {
       type = types.ints.positive;
       default = 200;
+      example = 1000;
       description = "How many copies cliphist keeps. DankMaterialShell has a setting of its own.";
     };
   };

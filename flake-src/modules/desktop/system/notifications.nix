@@ -23,6 +23,7 @@ in
     timeout = mkOption {
       type = types.ints.unsigned;
       default = 8;
+      example = 0;
       description = "Seconds until mako takes a notification away, 0 for never. DankMaterialShell has settings of its own.";
     };
 

@@ -37,6 +37,10 @@ in
         "memory"
         "battery"
       ];
+      example = [
+        "clock"
+        "battery"
+      ];
       description = "What stands at the right end of Waybar.";
     };
   };

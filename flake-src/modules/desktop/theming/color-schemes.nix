@@ -48,6 +48,7 @@ in
     };
 
     schemes = mkOption {
+      example = lib.literalExpression ''{ mine = { dark = false; colors = lib.splitString " " "ffffff …"; }; }'';
       description = "The schemes there are. Dark or light, and base00 to base0F without a number sign.";
       type = types.attrsOf (
         types.submodule {

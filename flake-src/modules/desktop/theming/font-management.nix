@@ -15,6 +15,7 @@ in
     size = lib.mkOption {
       type = lib.types.ints.between 6 30;
       default = 11;
+      example = 13;
       description = "Size of the text in windows, in points.";
     };
   };

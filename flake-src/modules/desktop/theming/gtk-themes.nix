@@ -19,6 +19,7 @@ in
       type = types.singleLineStr;
       default = if cfg.dark then "adw-gtk3-dark" else "adw-gtk3";
       defaultText = lib.literalMD "`adw-gtk3-dark`, or `adw-gtk3` when `dark` is off";
+      example = "Adwaita";
       description = "Theme of GTK 3 programs; this one makes them look like those of GTK 4.";
     };
 

@@ -26,6 +26,7 @@ in
       name = mkOption {
         type = types.singleLineStr;
         default = "Bibata-Modern-Classic";
+        example = "Bibata-Modern-Ice";
         description = "The pointer.";
       };
 
@@ -34,6 +35,7 @@ in
       size = mkOption {
         type = types.ints.between 16 96;
         default = 24;
+        example = 32;
         description = "Size of the pointer, in logical pixels.";
       };
     };

@@ -17,6 +17,7 @@ in
         88200
         96000
       ];
+      example = [ 48000 ];
       description = "Sample rates in Hz that a device may be switched to.";
     };
 
@@ -30,6 +31,7 @@ in
     resampleQuality = mkOption {
       type = types.ints.between 0 14;
       default = 10;
+      example = 4;
       description = "Quality of conversion between rates. Above 10 the difference is in the processor's load alone.";
     };
   };

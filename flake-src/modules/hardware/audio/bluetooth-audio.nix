@@ -29,6 +29,10 @@ in
         "sbc"
         "lc3"
       ];
+      example = [
+        "aac"
+        "sbc"
+      ];
       description = "Codecs that may be used; the best that the headphones have too is taken.";
     };
 

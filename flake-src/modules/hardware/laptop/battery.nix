@@ -11,6 +11,7 @@ in
     stopChargeAt = mkOption {
       type = types.nullOr (types.ints.between 50 100);
       default = 80;
+      example = 60;
       description = "Charge in percent at which charging stops, where the machine can do that; null to charge fully.";
     };
 

@@ -27,6 +27,7 @@ in
     panel = mkOption {
       type = types.singleLineStr;
       default = "eDP-1";
+      example = "eDP-2";
       description = "The panel, as `niri msg outputs` calls it.";
     };
 

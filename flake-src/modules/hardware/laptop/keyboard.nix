@@ -38,6 +38,7 @@ in
     backlight = mkOption {
       type = types.nullOr types.singleLineStr;
       default = "*::kbd_backlight";
+      example = "asus::kbd_backlight";
       description = "The light under the keys, as `brightnessctl --list` calls it; null where there is none.";
     };
   };

@@ -23,6 +23,7 @@ in
     speed = mkOption {
       type = types.strMatching "-?(0(\\.[0-9]+)?|1(\\.0+)?)";
       default = "0.2";
+      example = "-0.3";
       description = "Speed of the pointer, from -1 to 1.";
     };
 

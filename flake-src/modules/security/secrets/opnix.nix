@@ -73,6 +73,7 @@ in
     tokenFile = mkOption {
       type = types.strMatching "/.+";
       default = "/etc/opnix-token";
+      example = "/var/lib/opnix-token";
       description = "File on the machine with the service account's token; `opnix token set` writes it.";
     };
 

@@ -21,12 +21,17 @@ in
     port = mkOption {
       type = types.port;
       default = 22;
+      example = 2222;
       description = "The port it listens on, which is opened in the firewall.";
     };
 
     groups = mkOption {
       type = types.nonEmptyListOf types.str;
       default = [ "wheel" ];
+      example = [
+        "wheel"
+        "deploy"
+      ];
       description = "Whose members may log in.";
     };
 

@@ -19,12 +19,14 @@ in
     listen = mkOption {
       type = types.strMatching ".+:[0-9]+";
       default = "[::]:8080";
+      example = "127.0.0.1:8080";
       description = "Address and port. The port is not opened in the firewall: machines reach it over Tailscale.";
     };
 
     keep = mkOption {
       type = types.strMatching "[0-9]+ (days|weeks|months)";
       default = "3 months";
+      example = "2 weeks";
       description = "How long a store path that nobody asks for is kept.";
     };
   };

@@ -78,7 +78,8 @@ in
     package = mkOption {
       type = types.nullOr types.package;
       default = import ../../../lib/pcache.nix { inherit inputs pkgs; };
-      defaultText = lib.literalMD "built from this repository, where the flake is given as a Git tree (`?dir=flake-src`) and nixpkgs has Go 1.26; else null";
+      defaultText = lib.literalMD "built from this repository, where the flake is given as a Git tree (`?dir=flake-src`) and nixpkgs has the Go that go.mod asks for, as 26.05 has; else null";
+      example = lib.literalExpression "pkgs.callPackage ./pcache.nix { }";
       description = "The package with the command pcache, for `serve`, `warm` and `push`.";
     };
 
@@ -133,6 +134,7 @@ in
       maxSize = mkOption {
         type = types.strMatching "[0-9]+(MiB|GiB|TiB)";
         default = "20GiB";
+        example = "200GiB";
         description = "How much it may keep; the least recently used goes first, what `warm` brought stays.";
       };
     };
@@ -152,6 +154,10 @@ in
         type = types.nonEmptyListOf types.singleLineStr;
         default = [ host.name ];
         defaultText = lib.literalMD "this host";
+        example = [
+          "desktop"
+          "yoga"
+        ];
         description = "Names of roots, as the pipeline pushes them: those of the hosts.";
       };
 
@@ -168,6 +174,7 @@ in
       at = mkOption {
         type = types.str;
         default = "hourly";
+        example = "03:00";
         description = "When, as systemd writes times.";
       };
     };
@@ -190,6 +197,10 @@ in
         }
       );
       default = null;
+      example = {
+        cache = "file:///srv/cache";
+        secretKeyFile = "/var/lib/pcache/secret-key";
+      };
       description = "Where to push everything that is built on this machine; null for nowhere.";
     };
   };
@@ -198,7 +209,7 @@ in
     assertions = [
       {
         assertion = cfg.serve.enable || cfg.warm.enable || cfg.push != null -> cfg.package != null;
-        message = "pantherOS.services.cache.local-cache.{serve,warm,push} need pcache: give the flake as a Git tree (git+file:///PATH?dir=flake-src), so that it sees the whole repository, or set pantherOS.services.cache.local-cache.package.";
+        message = "pantherOS.services.cache.local-cache.{serve,warm,push} need pcache: give the flake as a Git tree (git+file:///PATH?dir=flake-src), so that it sees the whole repository, with a nixpkgs that has the Go of its go.mod, or set pantherOS.services.cache.local-cache.package.";
       }
       {
         assertion = cfg.warm.enable -> cfg.warm.cache != "";

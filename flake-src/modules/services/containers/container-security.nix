@@ -32,12 +32,18 @@ in
         "SETGID"
         "SETUID"
       ];
+      example = [
+        "CHOWN"
+        "SETGID"
+        "SETUID"
+      ];
       description = "Capabilities of a container's root.";
     };
 
     maxProcesses = mkOption {
       type = types.ints.positive;
       default = 1024;
+      example = 4096;
       description = "How many processes one container may have.";
     };
   };

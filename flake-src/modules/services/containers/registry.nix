@@ -20,6 +20,7 @@ in
     port = mkOption {
       type = types.port;
       default = 5000;
+      example = 5001;
       description = "Its port.";
     };
   };

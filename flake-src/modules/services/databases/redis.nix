@@ -10,6 +10,7 @@ in
     maxMemory = lib.mkOption {
       type = lib.types.strMatching "[0-9]+(mb|gb)";
       default = "256mb";
+      example = "1gb";
       description = "How much it may hold before the least recently used keys go.";
     };
   };

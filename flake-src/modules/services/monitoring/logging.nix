@@ -27,12 +27,14 @@ in
     maxSize = mkOption {
       type = types.strMatching "[0-9]+[MG]";
       default = "4G";
+      example = "20G";
       description = "How much disk the logs that are received may take.";
     };
 
     port = mkOption {
       type = types.port;
       default = 19532;
+      example = 19533;
       description = "Port of the collector; not opened in the firewall, as Tailscale's interface is trusted.";
     };
   };

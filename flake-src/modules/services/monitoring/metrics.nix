@@ -14,12 +14,14 @@ in
     retention = mkOption {
       type = types.strMatching "[0-9]+[dwy]";
       default = "30d";
+      example = "1y";
       description = "How long figures are kept.";
     };
 
     interval = mkOption {
       type = types.strMatching "[0-9]+[sm]";
       default = "30s";
+      example = "1m";
       description = "How often they are taken.";
     };
 

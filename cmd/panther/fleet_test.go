@@ -63,7 +63,7 @@ type result struct {
 
 func (c *checkout) panther(t *testing.T, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	return finish(t, c.command(ctx, args...))
 }

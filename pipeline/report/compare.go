@@ -82,6 +82,7 @@ func compare(prev, cur *Report) (*comparison, error) {
 			h.Changes = c.host(i+1, p, h)
 		}
 	}
+	cur.Regressions = DefaultLimits.Regressions(prev, cur)
 	cur.Previous = &Previous{Started: prev.Run.Started, Commit: prev.Run.Commit}
 	return c, nil
 }

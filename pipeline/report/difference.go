@@ -23,6 +23,12 @@ func Difference(w io.Writer, prev, cur *Report) error {
 	if cur.Run.Inputs == "offline" {
 		b.WriteString("OFFLINE INPUTS: these systems are made from stand-ins and are no NixOS.\n\n")
 	}
+	for _, g := range cur.Regressions {
+		fmt.Fprintf(&b, "REGRESSION: %s\n", cut(ascii(g.String()), maxMessageRunes))
+	}
+	if len(cur.Regressions) > 0 {
+		b.WriteString("\n")
+	}
 	for i := range cur.Hosts {
 		h := &cur.Hosts[i]
 		hostDifference(&b, before[h.Name], h)

@@ -33,6 +33,7 @@ var documented = map[string]reflect.Type{
 	"PushPath":      reflect.TypeFor[PushPath](),
 	"LockedInput":   reflect.TypeFor[LockedInput](),
 	"Work":          reflect.TypeFor[Work](),
+	"Regression":    reflect.TypeFor[Regression](),
 	"Activity":      reflect.TypeFor[Activity](),
 }
 

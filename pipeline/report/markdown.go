@@ -44,6 +44,7 @@ func Markdown(w io.Writer, r *Report) error {
 	var d document
 	d.block(verdict(r))
 	d.block(hostTable(r))
+	d.block(regressionList(r))
 	d.block(checkTable(r))
 	d.failures(r)
 	d.changes(r)

@@ -61,6 +61,22 @@ func logBlock(lines []string, logs *int) string {
 	return fmt.Sprintf("\nEnd of the log, %s:\n\n%s", count(len(tail), "line"), fenced(tail))
 }
 
+// regressionList names what got worse by more than is allowed.
+func regressionList(r *Report) string {
+	if len(r.Regressions) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n### Regressions\n\n")
+	for _, g := range r.Regressions[:min(len(r.Regressions), maxHostRows)] {
+		fmt.Fprintf(&b, "- %s\n", code(g.String(), maxMessageRunes))
+	}
+	if more := len(r.Regressions) - maxHostRows; more > 0 {
+		fmt.Fprintf(&b, "\nAnd %s more, see `%s`.\n", count(more, "regression"), JSONFile)
+	}
+	return b.String()
+}
+
 // changes has a block for every host whose closure changed, and one line for
 // all others.
 func (d *document) changes(r *Report) {

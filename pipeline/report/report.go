@@ -35,6 +35,9 @@ type Report struct {
 	Paths []Path `json:"paths"`
 	// Previous names the report that Changes are relative to.
 	Previous *Previous `json:"previous,omitempty"`
+	// Regressions are what got worse since Previous by more than is allowed,
+	// see Limits; sorted by host.
+	Regressions []Regression `json:"regressions,omitempty"`
 	// Activities are what Nix built and fetched, sorted by start. Of very many
 	// the longest are here.
 	Activities []Activity `json:"activities,omitempty"`
@@ -55,6 +58,11 @@ type Run struct {
 	Cache      string `json:"cache,omitempty"`  // address, without credentials
 	Error      string `json:"error,omitempty"`  // what stopped the run as a whole
 	Engine     string `json:"engine,omitempty"` // what ran the containers, and its version; empty without containers
+	// History is where the run's report is kept with those of other runs: the
+	// address of a storage, without credentials. HistoryNote says why it is not
+	// the cache.
+	History     string `json:"history,omitempty"`
+	HistoryNote string `json:"history_note,omitempty"`
 	// Unfinished says that the report was made while the run was going. One
 	// that stays like this was killed.
 	Unfinished bool `json:"unfinished,omitempty"`

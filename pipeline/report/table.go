@@ -117,6 +117,9 @@ func tableNotes(r *Report) []string {
 			notes = append(notes, "push: "+e)
 		}
 	}
+	for _, g := range r.Regressions {
+		notes = append(notes, "regression: "+g.String())
+	}
 	for _, f := range failures {
 		notes = append(notes, fmt.Sprintf("%s: %s: %s", f.names(ascii), f.first.result(clean), clean(f.first.Failure.Message)))
 	}

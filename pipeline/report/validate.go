@@ -70,6 +70,11 @@ func (r *Report) Validate() error {
 			return err
 		}
 	}
+	for i, g := range r.Regressions {
+		if err := g.validate(fmt.Sprintf("regressions[%d]", i)); err != nil {
+			return err
+		}
+	}
 	if r.Push != nil {
 		if err := r.Push.Validate(); err != nil {
 			return fmt.Errorf("push: %v", err)

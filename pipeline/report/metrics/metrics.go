@@ -82,6 +82,8 @@ func families(r *report.Report) []*family {
 	pushed := &family{name: "pantheros_push_sent_bytes", unit: "bytes", help: "Compressed size of what the push sent."}
 	skipped := &family{name: "pantheros_push_skipped_paths", help: "Paths that the push left out, by reason."}
 
+	worse := &family{name: "pantheros_regressions", help: "What got worse since the previous run by more than is allowed, by kind."}
+
 	run.add(r.Run.Seconds)
 	ok.add(bit(r.Status == report.Passed))
 	states := []report.Status{report.Passed, report.Failed, report.Interrupted, report.Skipped}
@@ -125,7 +127,16 @@ func families(r *report.Report) []*family {
 			skipped.add(float64(p.Skipped[reason].Paths), "reason", reason)
 		}
 	}
-	return []*family{run, ok, hosts, checks, host, step, closure, paths, sent, built, fetched, cis, all, pushed, skipped}
+	if r.Previous != nil {
+		n := map[string]int{report.RegressionClosure: 0, report.RegressionStep: 0}
+		for _, g := range r.Regressions {
+			n[g.Kind]++
+		}
+		for _, kind := range slices.Sorted(maps.Keys(n)) {
+			worse.add(float64(n[kind]), "kind", kind)
+		}
+	}
+	return []*family{run, ok, hosts, checks, host, step, closure, paths, sent, built, fetched, cis, all, pushed, skipped, worse}
 }
 
 func bit(b bool) float64 {

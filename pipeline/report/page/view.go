@@ -27,15 +27,18 @@ type view struct {
 	Lede     []string
 	Figures  []figure
 	Failures []failure
+	Worse    []worse
 	Cards    []card
 	MoreHost int
-	Timeline *timeline
-	Work     *work
-	Closure  *composition
-	Changes  *changes
-	Checks   checks
-	Push     *push
-	Stopped  []string // what a run that was killed or interrupted was doing
+
+	MoreWorse int
+	Timeline  *timeline
+	Work      *work
+	Closure   *composition
+	Changes   *changes
+	Checks    checks
+	Push      *push
+	Stopped   []string // what a run that was killed or interrupted was doing
 }
 
 // figure is one of the numbers at the top.
@@ -57,6 +60,7 @@ func newView(r *report.Report) *view {
 	v.Verdict = verdict(r)
 	v.Title = fmt.Sprintf("%s, %s: %s", fleet, r.Run.Started.UTC().Format("2 Jan 2006"), r.Status)
 	v.Failures = failures(r)
+	v.Worse, v.MoreWorse = regressions(r.Regressions)
 	v.Cards, v.MoreHost = cards(r)
 	v.Timeline = newTimeline(r)
 	v.Work = newWork(r)
@@ -132,6 +136,9 @@ func lede(r *report.Report, c *changes) []string {
 	}
 	if c != nil {
 		s = append(s, c.Sentence)
+	}
+	if n := len(r.Regressions); n > 0 {
+		s = append(s, report.Plural(n, "regression")+" since the previous run.")
 	}
 	return s
 }

@@ -51,6 +51,7 @@ var layers = []struct {
 	{"internal/binarycache/gc", []string{"internal/nix", "internal/blob", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
 	{"internal/binarycache/repair", []string{"internal/nix", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, nil},
 	{"internal/binarycache/audit", []string{"internal/nix", "internal/nix/nar", "internal/blob", "internal/cache", "internal/binarycache", "internal/binarycache/*"}, []string{"golang.org/x/sync"}},
+	{"internal/journal", []string{"internal/blob"}, nil},
 	{"internal/token", nil, nil},
 	{"internal/nixconf", nil, nil},
 	{"internal/blob/throttle", []string{"internal/blob"}, nil},

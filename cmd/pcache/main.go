@@ -126,7 +126,7 @@ s3://bucket/prefix?endpoint=HOST&region=REGION&profile=NAME.
 	})
 	root.AddCommand(newPush(), newSign(), newPull(), newQueue(), newWatchExec(), newCache(), newLogin(),
 		newServe(), newWarm(), newUse(), newToken(), newInfo(), newLs(), newCat(), newDiff(), newRoots(), newHistory(), newGC(), newStats(),
-		newCopy(), newVerify(), newRepair(), newKeygen(), newPubkey(), newMan())
+		newCopy(), newVerify(), newRepair(), newReports(), newKeygen(), newPubkey(), newMan())
 	addCompletions(root)
 	return root
 }

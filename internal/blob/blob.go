@@ -149,6 +149,10 @@ func ContentType(key string) string {
 		return "application/x-nix-nar"
 	case strings.HasPrefix(key, "log/"), key == "public-keys", key == "upstream-keys":
 		return "text/plain; charset=utf-8"
+	case strings.HasPrefix(key, "reports/") && strings.HasSuffix(key, ".html"):
+		return "text/html; charset=utf-8"
+	case strings.HasPrefix(key, "reports/") && (strings.HasSuffix(key, ".txt") || strings.HasSuffix(key, ".md")):
+		return "text/plain; charset=utf-8"
 	case strings.HasPrefix(key, "debuginfo/"), strings.HasSuffix(key, ".json"), strings.HasSuffix(key, ".ls"), strings.HasSuffix(key, ".doi"):
 		return "application/json"
 	default:

@@ -15,6 +15,7 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/binarycache"
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/journal"
+	"gitlab.com/pantheros/pantheros/internal/nixconf"
 
 	"github.com/spf13/cobra"
 )
@@ -298,7 +299,7 @@ func getReports(ctx context.Context, r blob.Reader, index journal.Index, dir str
 				continue // it was removed meanwhile, as too old
 			}
 			if err == nil {
-				err = replaceFile(path, data)
+				err = nixconf.Write(path, string(data), 0o644, false)
 			}
 			if err != nil {
 				return fetched, fmt.Errorf("fetch %s of run %s: %w", f.Name, run.Name, err)
@@ -313,7 +314,7 @@ func getReports(ctx context.Context, r blob.Reader, index journal.Index, dir str
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fetched, err
 	}
-	if err := replaceFile(filepath.Join(dir, "index.json"), b.Bytes()); err != nil {
+	if err := nixconf.Write(filepath.Join(dir, "index.json"), b.String(), 0o644, false); err != nil {
 		return fetched, err
 	}
 	page, err := blob.ReadAll(ctx, r, journal.IndexPage, maxReportFile)
@@ -321,27 +322,7 @@ func getReports(ctx context.Context, r blob.Reader, index journal.Index, dir str
 		return fetched, nil
 	}
 	if err == nil {
-		err = replaceFile(filepath.Join(dir, "index.html"), page)
+		err = nixconf.Write(filepath.Join(dir, "index.html"), string(page), 0o644, false)
 	}
 	return fetched, err
-}
-
-// replaceFile writes a file whole or not at all.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new.*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
 }

@@ -274,11 +274,11 @@ func (b *Builder) now() time.Time {
 }
 
 func (r *Run) clean() {
-	for _, s := range []*string{&r.Fleet, &r.Inputs, &r.InputsNote, &r.Release, &r.Commit, &r.NixVersion, &r.Error, &r.HistoryNote} {
+	for _, s := range []*string{&r.Fleet, &r.Inputs, &r.InputsNote, &r.Release, &r.Commit, &r.NixVersion, &r.Error} {
 		*s = clean(*s)
 	}
 	r.Engine = clean(r.Engine)
-	r.Cache, r.History = withoutCredentials(clean(r.Cache)), withoutCredentials(clean(r.History))
+	r.Cache = withoutCredentials(clean(r.Cache))
 	r.Locked = slices.Clone(r.Locked)
 	for i := range r.Locked {
 		l := &r.Locked[i]

@@ -58,11 +58,6 @@ type Run struct {
 	Cache      string `json:"cache,omitempty"`  // address, without credentials
 	Error      string `json:"error,omitempty"`  // what stopped the run as a whole
 	Engine     string `json:"engine,omitempty"` // what ran the containers, and its version; empty without containers
-	// History is where the run's report is kept with those of other runs: the
-	// address of a storage, without credentials. HistoryNote says why it is not
-	// the cache.
-	History     string `json:"history,omitempty"`
-	HistoryNote string `json:"history_note,omitempty"`
 	// Unfinished says that the report was made while the run was going. One
 	// that stays like this was killed.
 	Unfinished bool `json:"unfinished,omitempty"`

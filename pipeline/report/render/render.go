@@ -25,6 +25,7 @@ var Formats = []Format{
 	{"html", "report.html", "a page that stands by itself", page.Write},
 	{"junit", "junit.xml", "JUnit XML, for GitLab's test tab", junit.Write},
 	{"metrics", "metrics.txt", "OpenMetrics, for GitLab's metrics report", metrics.Write},
+	{"summary", report.SummaryFile, "the run in a few lines, for a history of runs", report.WriteSummary},
 	{"table", "", "a table for a terminal", report.Table},
 }
 

@@ -122,7 +122,7 @@ func TestFiles(t *testing.T) {
 	for _, e := range entries {
 		got = append(got, e.Name())
 	}
-	want := []string{"junit.xml", "metrics.txt", "report.html", "report.json", "report.md"}
+	want := []string{"junit.xml", "metrics.txt", "report.html", "report.json", "report.md", "run.json"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}

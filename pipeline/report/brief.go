@@ -1,0 +1,84 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// SummarySchema names the version of Summary, which changes as Schema does.
+const SummarySchema = "pantheros.run/1"
+
+// SummaryFile is the summary's name in a report folder.
+const SummaryFile = "run.json"
+
+// Summary is a run in a few lines: what a history of runs compares.
+type Summary struct {
+	Schema       string        `json:"schema"`
+	Status       Status        `json:"status"`
+	Fleet        string        `json:"fleet"`
+	Started      time.Time     `json:"started"`
+	Seconds      float64       `json:"seconds"`
+	Inputs       string        `json:"inputs"`
+	Commit       string        `json:"commit,omitempty"`
+	Unfinished   bool          `json:"unfinished,omitempty"`
+	ClosureBytes int64         `json:"closure_bytes"` // of all hosts, shared paths once
+	SentBytes    int64         `json:"sent_bytes"`    // compressed
+	Hosts        []SummaryHost `json:"hosts"`
+	Regressions  []Regression  `json:"regressions,omitempty"`
+}
+
+// SummaryHost is a host of a Summary. Its closure is zero while unknown.
+type SummaryHost struct {
+	Name         string        `json:"name"`
+	Status       Status        `json:"status"`
+	Result       string        `json:"result"` // in a few words, see Host.Result
+	Steps        []SummaryStep `json:"steps"`
+	ClosureBytes int64         `json:"closure_bytes"`
+	ClosurePaths int           `json:"closure_paths"`
+	SentBytes    int64         `json:"sent_bytes"`
+}
+
+// SummaryStep is a step of a host.
+type SummaryStep struct {
+	Name    string  `json:"name"`
+	Status  Status  `json:"status"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Summarize makes the summary of r, which must be valid.
+func (r *Report) Summarize() Summary {
+	_, closure, _ := r.union()
+	s := Summary{
+		Schema: SummarySchema, Status: r.Status, Fleet: r.Run.Fleet, Started: r.Run.Started, Seconds: r.Run.Seconds,
+		Inputs: r.Run.Inputs, Commit: r.Run.Commit, Unfinished: r.Run.Unfinished,
+		ClosureBytes: closure, Hosts: []SummaryHost{}, Regressions: r.Regressions,
+	}
+	if r.Push != nil {
+		s.SentBytes = r.Push.Sent.FileBytes
+	}
+	for i := range r.Hosts {
+		h := &r.Hosts[i]
+		host := SummaryHost{Name: h.Name, Status: h.Status, Result: h.Result(), Steps: []SummaryStep{}, SentBytes: h.Sent.FileBytes}
+		for _, step := range h.Steps {
+			host.Steps = append(host.Steps, SummaryStep{step.Name, step.Status, step.Seconds})
+		}
+		if h.Closure != nil {
+			host.ClosureBytes, host.ClosurePaths = h.Closure.NARBytes, h.Closure.Paths
+		}
+		s.Hosts = append(s.Hosts, host)
+	}
+	return s
+}
+
+// WriteSummary writes the summary of r, which must be valid, as JSON.
+func WriteSummary(w io.Writer, r *Report) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r.Summarize()); err != nil {
+		return fmt.Errorf("write summary: %w", err)
+	}
+	return nil
+}

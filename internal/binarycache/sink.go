@@ -320,8 +320,11 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 	if errors.Is(err, blob.ErrAgain) {
 		return info, &cache.AgainError{Err: err}
 	}
+	if err != nil {
+		return info, err // c may still be at work, in a goroutine, until it is closed
+	}
 	info.FileHash, info.FileSize = c.sum(), c.n
-	if err == nil && looked != nil {
+	if looked != nil {
 		err = s.putExtras(ctx, p, info.URL, looked)
 	}
 	return info, err

@@ -9,6 +9,7 @@ import "io"
 type Reader struct {
 	Source io.WriterTo
 	pipe   *io.PipeReader
+	ended  chan struct{} // the goroutine has
 }
 
 var _ interface {
@@ -22,8 +23,9 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) { return r.Source.WriteTo(w
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.pipe == nil {
 		pr, pw := io.Pipe()
-		r.pipe = pr
+		r.pipe, r.ended = pr, make(chan struct{})
 		go func() {
+			defer close(r.ended)
 			_, err := r.Source.WriteTo(pw)
 			pw.CloseWithError(err) // nil becomes io.EOF
 		}()
@@ -31,12 +33,15 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return r.pipe.Read(p)
 }
 
-// Close ends a Read's goroutine. Source's resources are its own.
+// Close ends a Read's goroutine and waits for that: afterwards nobody uses what
+// Source uses. Source's resources are its own.
 func (r *Reader) Close() error {
 	if r.pipe == nil {
 		return nil
 	}
-	return r.pipe.Close()
+	err := r.pipe.Close()
+	<-r.ended
+	return err
 }
 
 // Func is a Source that is a function.

@@ -31,7 +31,8 @@ test: ## run the tests
 	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
 	s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
 	axe=$$(tools/axe/prepare $(STATE)/axe) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 PANTHEROS_AXE=$$axe go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+	gitlab=$$(tools/gitlab/prepare $(STATE)/gitlab) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 PANTHEROS_AXE=$$axe PANTHEROS_GITLAB_CI_LOCAL=$$gitlab go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
 
 .PHONY: check
 check: build lint-tool ## format, vet, lint, module file and generated files

@@ -27,6 +27,7 @@ var layers = []struct {
 	{"pipeline/report/page", []string{"pipeline/report"}, nil},
 	{"pipeline/report/junit", []string{"pipeline/report"}, nil},
 	{"pipeline/report/metrics", []string{"pipeline/report"}, nil},
+	{"pipeline/report/dotenv", []string{"pipeline/report"}, nil},
 	{"pipeline/report/pagetest", nil, []string{"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"}},
 	{"pipeline/report/render", []string{"pipeline/report", "pipeline/report/*"}, nil},
 	{"pipeline", []string{"pipeline/*"}, []string{"golang.org/x/sync"}},
@@ -68,6 +69,7 @@ var layers = []struct {
 	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/sync", "golang.org/x/term"}},
 	{"cmd/pcache/config", []string{"internal/nix", "internal/nixconf", "internal/binarycache", "internal/blob/remote"}, []string{"github.com/pelletier/go-toml/v2"}},
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
+	{"tools/gitlab", nil, nil},   // tests alone
 	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},
 	{"cmd/panther", []string{"pipeline", "pipeline/*", "pipeline/report/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
 	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"gitlab.com/pantheros/pantheros/pipeline/report"
+	"gitlab.com/pantheros/pantheros/pipeline/report/dotenv"
 	"gitlab.com/pantheros/pantheros/pipeline/report/junit"
 	"gitlab.com/pantheros/pantheros/pipeline/report/metrics"
 	"gitlab.com/pantheros/pantheros/pipeline/report/page"
@@ -26,6 +27,7 @@ var Formats = []Format{
 	{"junit", "junit.xml", "JUnit XML, for GitLab's test tab", junit.Write},
 	{"metrics", "metrics.txt", "OpenMetrics, for GitLab's metrics report", metrics.Write},
 	{"summary", report.SummaryFile, "the run in a few lines, for a history of runs", report.WriteSummary},
+	{"dotenv", "report.env", "variables, for later jobs of a GitLab pipeline", dotenv.Write},
 	{"table", "", "a table for a terminal", report.Table},
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gitlab.com/pantheros/pantheros/pipeline/report"
+	"gitlab.com/pantheros/pantheros/pipeline/report/dotenv"
 	"gitlab.com/pantheros/pantheros/pipeline/report/render"
 )
 
@@ -60,6 +62,8 @@ func TestGolden(t *testing.T) {
 					checkXML(t, got.Bytes())
 				case "metrics":
 					checkMetrics(t, got.String())
+				case "dotenv":
+					checkDotenv(t, got.String())
 				}
 				if strings.Contains(got.String(), "hunter2") {
 					t.Error("a credential is in the output")
@@ -105,6 +109,39 @@ func checkMetrics(t *testing.T, text string) {
 	}
 }
 
+// checkDotenv holds the text to what GitLab takes.
+func checkDotenv(t *testing.T, text string) {
+	t.Helper()
+	line := regexp.MustCompile(`^[A-Z][A-Z_]*=[A-Za-z0-9._ -]*\n$`)
+	n := 0
+	for l := range strings.Lines(text) {
+		if n++; !line.MatchString(l) {
+			t.Errorf("no variable: %q", l)
+		}
+	}
+	if n > 50 || len(text) > 5<<10 {
+		t.Errorf("%d variables in %d bytes", n, len(text))
+	}
+}
+
+// TestDotenvOfManyHosts: a fleet of any size gives a file that GitLab takes.
+func TestDotenvOfManyHosts(t *testing.T) {
+	r := &report.Report{Status: report.Failed}
+	for i := range 1000 {
+		r.Hosts = append(r.Hosts, report.Host{Name: fmt.Sprintf("a-machine-in-the-hall-%d", i), Status: report.Failed})
+	}
+	var got strings.Builder
+	if err := dotenv.Write(&got, r); err != nil {
+		t.Fatal(err)
+	}
+	checkDotenv(t, got.String())
+	for _, want := range []string{"PANTHEROS_HOSTS_FAILED=1000\n", " ...\n"} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("%q is not in\n%s", want, got.String())
+		}
+	}
+}
+
 func TestFiles(t *testing.T) {
 	r, err := report.ReadFile("../testdata/green/report.json")
 	if err != nil {
@@ -122,7 +159,7 @@ func TestFiles(t *testing.T) {
 	for _, e := range entries {
 		got = append(got, e.Name())
 	}
-	want := []string{"junit.xml", "metrics.txt", "report.html", "report.json", "report.md", "run.json"}
+	want := []string{"junit.xml", "metrics.txt", "report.env", "report.html", "report.json", "report.md", "run.json"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}

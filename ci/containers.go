@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
@@ -63,8 +64,8 @@ func (m *Pantheros) pcache() *dagger.File {
 }
 
 // workshop is a container with Nix, the store's volume and the settings for a
-// run with those inputs.
-func (m *Pantheros) workshop(ctx context.Context, inputs pipeline.Inputs) (*dagger.Container, error) {
+// run with those inputs, which substitutes through near, if that is not nil.
+func (m *Pantheros) workshop(ctx context.Context, inputs pipeline.Inputs, near *nearby) (*dagger.Container, error) {
 	ctr := m.nix()
 	sandboxShell, err := hasSandboxShell(ctx, ctr)
 	if err != nil {
@@ -86,13 +87,22 @@ func (m *Pantheros) workshop(ctx context.Context, inputs pipeline.Inputs) (*dagg
 	if sandboxShell {
 		settings = append(settings, "sandbox-paths = /bin/sh=/bin/busybox")
 	}
+	// The nearby cache first; the caches behind it are asked where it fails.
+	direct := m.Substituters
 	if inputs == pipeline.InputsOffline {
 		settings = append(settings, "substituters =")
 	}
-	if len(m.Substituters) > 0 {
+	keys := m.TrustedKeys
+	if near != nil {
+		ctr = ctr.WithServiceBinding(nearHost, near.service)
+		direct = append([]string{fmt.Sprintf("http://%s:%d", nearHost, nearPort)}, direct...)
+		keys = append(slices.Clone(keys), near.keys...)
+		settings = append(settings, "fallback = true")
+	}
+	if len(direct) > 0 {
 		settings = append(settings,
-			"extra-substituters = "+strings.Join(m.Substituters, " "),
-			"extra-trusted-public-keys = "+strings.Join(m.TrustedKeys, " "))
+			"extra-substituters = "+strings.Join(direct, " "),
+			"extra-trusted-public-keys = "+strings.Join(keys, " "))
 	}
 	home := nixDir + "/home"
 	ctr = ctr.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
 	"gitlab.com/pantheros/pantheros/pipeline"
@@ -32,6 +33,28 @@ func (m *Pantheros) Generate(ctx context.Context) (*dagger.Changeset, error) {
 		return nil, err
 	}
 	return m.Source.WithDirectory(flakeName, dag.CurrentModule().Workdir(flakeName)).Changes(m.Source), nil
+}
+
+// Returns flake.lock with every input as its branch is now. The source's own file
+// stays as it is: build with the new one, and commit it where that is good.
+//
+// +cache="never"
+func (m *Pantheros) UpdateInputs(ctx context.Context) (*dagger.File, error) {
+	const lock = "flake.lock"
+	flakeDir := m.Source.Directory(flakeName)
+	if pipeline.Inputs(m.Inputs) == pipeline.InputsOffline {
+		fmt.Fprintln(os.Stderr, "offline: the stand-ins have no revisions, so nothing is updated")
+		return flakeDir.File(lock), nil
+	}
+	ctr, err := m.workshop(ctx, pipeline.InputsReal, nil)
+	if err != nil {
+		return nil, err
+	}
+	const dir = "/flake"
+	return ctr.WithDirectory(dir, flakeDir).
+		WithEnvVariable("PANTHEROS_RUN", runID()).
+		WithExec([]string{"nix", "flake", "update", "--flake", "path:" + dir}).
+		File(dir + "/" + lock), nil
 }
 
 // Checks the flake and evaluates its hosts: what is generated is up to date,
@@ -89,13 +112,20 @@ func (m *Pantheros) BuildAll(
 	// Name to keep the run's report under, besides "last".
 	// +default="last"
 	run string,
+	// Push nothing: for changes that nobody has looked at yet.
+	// +optional
+	noPush bool,
 	// Return the report, and no error, when a host or a check failed: for scripts
 	// that read the verdict in report.json.
 	// +optional
 	allowFailure bool,
 ) (*dagger.Directory, error) {
+	scope := pipeline.ScopePush
+	if noPush {
+		scope = pipeline.ScopeBuild
+	}
 	return m.ship(ctx, options{
-		scope: pipeline.ScopePush, generate: true, hosts: hosts, previous: previous, name: run,
+		scope: scope, generate: true, hosts: hosts, previous: previous, name: run,
 	}, allowFailure)
 }
 
@@ -128,7 +158,7 @@ func (m *Pantheros) ship(ctx context.Context, o options, allowFailure bool) (*da
 	if err := r.verdict(); err != nil && !allowFailure {
 		return nil, err
 	}
-	return m.kept(o.name, r.id), nil
+	return m.kept(o.name, r.id, o.scope == pipeline.ScopePush), nil
 }
 
 // The report of an earlier `build-all` or `push`, whatever became of it, with the
@@ -145,7 +175,7 @@ func (m *Pantheros) Report(
 	if !volumeName.MatchString(run) {
 		return nil, fmt.Errorf("--run: %q is no name of a run (letters, digits, . _ -)", run)
 	}
-	dir := m.kept(run, runID())
+	dir := m.kept(run, runID(), true)
 	if ok, err := dir.Exists(ctx, "report/report.json"); err != nil || !ok {
 		if err == nil {
 			err = fmt.Errorf("no run %q is known to this engine", run)
@@ -202,7 +232,7 @@ func (m *Pantheros) Bucket() (*dagger.Service, error) {
 //
 // +cache="never"
 func (m *Pantheros) VerifyStore(ctx context.Context) (string, error) {
-	ctr, err := m.workshop(ctx, pipeline.InputsOffline)
+	ctr, err := m.workshop(ctx, pipeline.InputsOffline, nil)
 	if err != nil {
 		return "", err
 	}

@@ -75,6 +75,10 @@ type Pantheros struct {
 	// +private
 	AtticToken *dagger.Secret
 	// +private
+	CacheService *dagger.Service
+	// +private
+	CacheCa *dagger.File
+	// +private
 	S3Server *dagger.File
 	// +private
 	Goproxy string
@@ -155,6 +159,15 @@ func New(
 	// with its own key.
 	// +optional
 	atticToken *dagger.Secret,
+	// A server that the cache is on, where that is none of the network's: a service
+	// of the engine or a tunnel to this machine (tcp://localhost:PORT). The cache's
+	// address names it as the host "cache-service".
+	// +optional
+	cacheService *dagger.Service,
+	// Certificate authority, PEM, that the cache's server is to be believed by,
+	// besides those that the image knows.
+	// +optional
+	cacheCa *dagger.File,
 	// For a rehearsal: the program versitygw (tools/s3/prepare builds it). It runs
 	// as a service in the engine, its data in a volume, and is pushed to where no
 	// cache is given; `bucket` is that service.
@@ -201,7 +214,8 @@ func New(
 		Builders: builders, BuilderKey: builderKey, BuilderKnownHosts: builderKnownHosts,
 		Cache: cache, SigningKey: signingKey,
 		AwsAccessKeyID: awsAccessKeyId, AwsSecretAccessKey: awsSecretAccessKey, AwsSessionToken: awsSessionToken,
-		AwsRoleArn: awsRoleArn, AwsWebIdentityToken: awsWebIdentityToken, AtticToken: atticToken, S3Server: s3Server,
+		AwsRoleArn: awsRoleArn, AwsWebIdentityToken: awsWebIdentityToken, AtticToken: atticToken,
+		CacheService: cacheService, CacheCa: cacheCa, S3Server: s3Server,
 		Goproxy: goproxy, Commit: commit,
 	}, nil
 }

@@ -100,15 +100,26 @@ func (m *Pantheros) run(ctx context.Context, o options) (*result, error) {
 		Observe: logLine,
 	}
 	if cfg.Inputs == pipeline.InputsAuto {
-		if sh.nix, err = m.workshop(ctx, pipeline.InputsReal); err != nil {
+		if sh.nix, err = m.workshop(ctx, pipeline.InputsReal, nil); err != nil {
 			return nil, err
 		}
 		if cfg.Inputs, cfg.InputsNote, err = pipeline.ResolveInputs(ctx, sh, inv); err != nil {
 			return nil, err
 		}
 	}
-	if sh.nix, err = m.workshop(ctx, cfg.Inputs); err != nil {
+	var near *nearby
+	if o.scope >= pipeline.ScopeBuild {
+		if near, err = m.near(ctx, cfg.Inputs); err != nil {
+			return nil, err
+		}
+	}
+	if sh.nix, err = m.workshop(ctx, cfg.Inputs, near); err != nil {
 		return nil, err
+	}
+	if o.name != "" {
+		if cfg.Previous, err = m.previous(ctx, o, id); err != nil {
+			return nil, err
+		}
 	}
 	if o.scope == pipeline.ScopePush {
 		cfg.Cache, cfg.SecretKeyFile = m.cacheAddress(), keyFile
@@ -116,9 +127,6 @@ func (m *Pantheros) run(ctx context.Context, o options) (*result, error) {
 			cfg.SecretKeyFile = "" // the server signs
 		}
 		if sh.push, err = m.pusher(ctx, sh.nix); err != nil {
-			return nil, err
-		}
-		if cfg.Previous, err = m.previous(ctx, o, id); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
+	"gitlab.com/pantheros/pantheros/pipeline/report/render"
 )
 
 // What is kept in the state's volume, below stateDir.
@@ -60,7 +61,7 @@ func (m *Pantheros) cacheAddress() string {
 // pusher is nix with pcache and what a push may see. A key is made where none is
 // given.
 func (m *Pantheros) pusher(ctx context.Context, nix *dagger.Container) (*dagger.Container, error) {
-	ctr := nix.WithFile("/usr/local/bin/pcache", m.pcache(), dagger.ContainerWithFileOpts{Permissions: 0o755})
+	ctr := m.withPcache(nix)
 	if m.SigningKey != nil {
 		ctr = ctr.WithMountedSecret(keyFile, m.SigningKey, dagger.ContainerWithMountedSecretOpts{Mode: 0o400})
 	} else {
@@ -74,13 +75,24 @@ func (m *Pantheros) pusher(ctx context.Context, nix *dagger.Container) (*dagger.
 		}
 		ctr = ctr.WithSymlink(stateDir+"/"+keptKey, keyFile)
 	}
-	if m.SigningKey == nil || m.Cache == "" && !m.rehearsal() {
+	if m.SigningKey == nil {
 		ctr = ctr.WithMountedCache(stateDir, dag.CacheVolume(m.Store+"-state"))
 	}
+	return m.mayReach(ctr), nil
+}
+
+// mayReach gives a container what it takes to reach the cache.
+func (m *Pantheros) mayReach(ctr *dagger.Container) *dagger.Container {
 	if m.rehearsal() {
 		return ctr.WithServiceBinding(s3Host, m.bucket()).
 			WithEnvVariable("AWS_ACCESS_KEY_ID", s3User).
-			WithEnvVariable("AWS_SECRET_ACCESS_KEY", s3Words), nil
+			WithEnvVariable("AWS_SECRET_ACCESS_KEY", s3Words)
+	}
+	if m.Cache == "" {
+		ctr = ctr.WithMountedCache(stateDir, dag.CacheVolume(m.Store+"-state"))
+	}
+	if m.CacheService != nil {
+		ctr = ctr.WithServiceBinding(cacheServiceHost, m.CacheService)
 	}
 	for name, secret := range map[string]*dagger.Secret{
 		"AWS_ACCESS_KEY_ID": m.AwsAccessKeyID, "AWS_SECRET_ACCESS_KEY": m.AwsSecretAccessKey,
@@ -97,7 +109,7 @@ func (m *Pantheros) pusher(ctx context.Context, nix *dagger.Container) (*dagger.
 			WithEnvVariable("AWS_ROLE_ARN", m.AwsRoleArn).
 			WithEnvVariable("AWS_ROLE_SESSION_NAME", "pantheros")
 	}
-	return ctr, nil
+	return ctr
 }
 
 // previous is the report that a run's changes are shown against; nil if there
@@ -105,7 +117,7 @@ func (m *Pantheros) pusher(ctx context.Context, nix *dagger.Container) (*dagger.
 func (m *Pantheros) previous(ctx context.Context, o options, id string) (*report.Report, error) {
 	file := o.previous
 	if file == nil {
-		dir := m.kept("last", id+"-previous")
+		dir := m.kept("last", id+"-previous", false)
 		if ok, err := dir.Exists(ctx, "report/report.json"); err != nil || !ok {
 			return nil, err
 		}
@@ -133,7 +145,7 @@ const keepDays = 60
 // distinguishes it from others of the same run.
 func (m *Pantheros) keep(ctx context.Context, rep *report.Report, name, id, at string) error {
 	local := path.Join("reports", at)
-	if err := rep.WriteFiles(filepath.FromSlash(local)); err != nil {
+	if err := render.Files(filepath.FromSlash(local), rep); err != nil {
 		return err
 	}
 	const script = `runs=$1; shift
@@ -163,11 +175,11 @@ func names(run string) []string {
 	return []string{run, "last"}
 }
 
-// kept is what is kept of a run: its report and, where that is a directory, the
-// cache.
-func (m *Pantheros) kept(run, id string) *dagger.Directory {
+// kept is what is kept of a run: its report and, where that is a directory and
+// was pushed to, the cache.
+func (m *Pantheros) kept(run, id string, pushed bool) *dagger.Directory {
 	withCache := ""
-	if m.Cache == "" && !m.rehearsal() {
+	if pushed && m.Cache == "" && !m.rehearsal() {
 		withCache = keptCache
 	}
 	const script = `mkdir -p /out

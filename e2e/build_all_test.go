@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,9 @@ func TestPantherOS(t *testing.T) {
 	var first *report.Report
 	t.Run("all green", func(t *testing.T) {
 		out := t.TempDir()
+		for _, host := range []string{"desktop", "ovh-cloud-vps", "yoga", "zephyrus"} {
+			m.change(t, host, "everyones-1.0", "sleep 5; read id </proc/sys/kernel/random/uuid; echo $id >$out")
+		}
 		r := m.call(t, "build-all", "-o", out).want(t, 0)
 		first = exported(t, out)
 		if got := statuses(first); got != allPassed {
@@ -33,6 +37,15 @@ func TestPantherOS(t *testing.T) {
 		}
 		if first.Push == nil || first.Push.Sent.Paths != len(first.Paths) || len(first.Push.Roots) != 4 {
 			t.Errorf("push %+v of %d paths", first.Push, len(first.Paths))
+		}
+		var builders []string
+		for _, a := range first.Activities {
+			if a.Kind == "build" && strings.HasSuffix(a.Path, "-everyones-1.0.drv") {
+				builders = append(builders, a.Host)
+			}
+		}
+		if len(builders) != 1 {
+			t.Errorf("what all four hosts want was built by %v, and once is enough", builders)
 		}
 		t.Logf("cold build-all took %s, of which the run %.1f s", r.took, first.Run.Seconds)
 	})
@@ -47,6 +60,11 @@ func TestPantherOS(t *testing.T) {
 			t.Errorf("sent %+v", rep.Push.Sent)
 		}
 		t.Logf("warm build-all took %s, of which the run %.1f s", r.took, rep.Run.Seconds)
+	})
+	t.Run("a stock Nix reads the bucket", func(t *testing.T) { m.readBucket(t, first) })
+	t.Run("warm", func(t *testing.T) {
+		contains(t, m.call(t, "warm").want(t, 0).stdout, "desktop: ", "ovh-cloud-vps: ", "yoga: ", "zephyrus: ")
+		contains(t, m.call(t, "warm", "--hosts=yoga").want(t, 0).stdout, "yoga: warm already: all ")
 	})
 	t.Run("check", func(t *testing.T) { m.call(t, "check").want(t, 0) })
 	t.Run("build one host", func(t *testing.T) {
@@ -91,6 +109,18 @@ func TestPantherOS(t *testing.T) {
 			t.Errorf("it took %s to stop", took)
 		}
 	})
+	t.Run("a container killed in a build", func(t *testing.T) {
+		m.restore(t)
+		marker := fmt.Sprintf("3001%d", os.Getpid())
+		m.change(t, "yoga", "slow-2.0", "sleep "+marker)
+		r := m.start(t, "build", "--host=yoga")
+		eventually(t, "the slow builder starts", func() bool { return processes(t, "sleep\x00"+marker) > 0 })
+		killNix(t, "sleep\x00"+marker)
+		if got := wait(t, r); got.code == 0 {
+			t.Error("a build whose Nix was killed ended with success")
+		}
+		eventually(t, "the builder ends", func() bool { return processes(t, "sleep\x00"+marker) == 0 })
+	})
 	t.Run("the store verifies and is used again", func(t *testing.T) {
 		m.restore(t)
 		m.call(t, "verify-store").want(t, 0)
@@ -125,17 +155,50 @@ func (m *module) change(t *testing.T, host, name, script string) {
 
 // processes counts those of this machine whose arguments have that in them: a
 // container's are among them.
-func processes(t *testing.T, arguments string) int {
+func processes(t *testing.T, arguments string) int { t.Helper(); return len(pids(t, arguments)) }
+
+func pids(t *testing.T, arguments string) []string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
+	var found []string
 	for _, f := range files {
 		if text, err := os.ReadFile(f); err == nil && strings.Contains(string(text), arguments) {
-			n++
+			found = append(found, filepath.Base(filepath.Dir(f)))
 		}
 	}
-	return n
+	return found
+}
+
+// killNix kills the nix that a builder with those arguments was started by, as
+// the end of a container does.
+func killNix(t *testing.T, arguments string) {
+	t.Helper()
+	for _, pid := range pids(t, arguments) {
+		for pid != "1" && pid != "0" {
+			status, err := os.ReadFile("/proc/" + pid + "/status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			argv, err := os.ReadFile("/proc/" + pid + "/cmdline")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(string(argv), "nix\x00build\x00") {
+				n, err := strconv.Atoi(pid)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			_, rest, _ := strings.Cut(string(status), "\nPPid:\t")
+			pid, _, _ = strings.Cut(rest, "\n")
+		}
+	}
+	t.Fatalf("no nix build is above %q", arguments)
 }

@@ -34,6 +34,7 @@ type module struct {
 	store        string
 	image        string
 	s3           string
+	settings     []string // instead of the rehearsal's bucket
 }
 
 func newModule(t *testing.T) *module {
@@ -77,12 +78,16 @@ func (m *module) restore(t *testing.T) {
 	}
 }
 
-// settings are what every call of the module is given.
-func (m *module) settings() []string {
+// arguments are what every call of the module is given.
+func (m *module) arguments() []string {
 	args := []string{
 		"--source=" + m.source, "--image-file=" + m.image, "--inputs=offline", "--jobs=4",
-		"--store=" + m.store, "--s3-server=" + m.s3, "--commit=e2e",
+		"--store=" + m.store, "--commit=e2e",
 	}
+	if m.settings == nil {
+		args = append(args, "--s3-server="+m.s3)
+	}
+	args = append(args, m.settings...)
 	if proxy := os.Getenv("PANTHEROS_GOPROXY"); proxy != "" {
 		args = append(args, "--goproxy="+proxy)
 	}
@@ -128,7 +133,7 @@ func (m *module) start(t *testing.T, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	t.Cleanup(cancel)
-	argv := slices.Concat([]string{"call", "--progress=plain", "-m", m.repo}, m.settings(), args)
+	argv := slices.Concat([]string{"call", "--progress=plain", "-m", m.repo}, m.arguments(), args)
 	r := &running{
 		Cmd: exec.CommandContext(ctx, "dagger", argv...), began: time.Now(),
 		stdout: &output{}, stderr: &output{},

@@ -45,10 +45,13 @@ func newModule(t *testing.T) *module {
 	}
 	m.image = filepath.Join(m.dagger, "image.tar")
 	m.s3 = filepath.Join(variable(t, "PANTHEROS_S3_BIN"), "versitygw")
-	for _, file := range []string{m.image, m.s3} {
-		if _, err := os.Stat(file); err != nil {
+	for _, file := range []*string{&m.image, &m.s3} {
+		// The engine is given a link as a link.
+		real, err := filepath.EvalSymlinks(*file)
+		if err != nil {
 			t.Fatalf("%v; run `make e2e`", err)
 		}
+		*file = real
 	}
 	m.restore(t)
 	return m

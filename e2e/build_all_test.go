@@ -128,16 +128,18 @@ func TestPantherOS(t *testing.T) {
 	})
 }
 
-// change gives a host a package that is built by a script.
+// change gives a host a package that is built by a script, beside those of earlier
+// changes.
 func (m *module) change(t *testing.T, host, name, script string) {
 	t.Helper()
 	folder := filepath.Join(m.source, "flake-src/hosts", host)
-	if err := os.Rename(filepath.Join(folder, "configuration.nix"), filepath.Join(folder, "original.nix")); err != nil {
+	before := "before-" + name + ".nix"
+	if err := os.Rename(filepath.Join(folder, "configuration.nix"), filepath.Join(folder, before)); err != nil {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf(`{ pkgs, ... }:
 {
-  imports = [ ./original.nix ];
+  imports = [ ./%s ];
   environment.systemPackages = [
     (derivation {
       name = %q;
@@ -147,7 +149,7 @@ func (m *module) change(t *testing.T, host, name, script string) {
     })
   ];
 }
-`, name, script)
+`, before, name, script)
 	if err := os.WriteFile(filepath.Join(folder, "configuration.nix"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

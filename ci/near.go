@@ -90,12 +90,12 @@ func (m *Pantheros) cacheKeys(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("asking the cache for its key: %w", err)
 		}
 		var shown struct {
-			Key string `json:"public_key"`
+			Keys []string `json:"public_keys"`
 		}
 		if err := json.Unmarshal([]byte(text), &shown); err != nil {
 			return nil, fmt.Errorf("asking the cache for its key: %v", err)
 		}
-		return strings.Fields(shown.Key), nil
+		return shown.Keys, nil
 	}
 	file := stateDir + "/" + keptKey
 	if m.SigningKey != nil {

@@ -559,9 +559,11 @@ func TestAtticBehindProxies(t *testing.T) {
 		forward := httputil.NewSingleHostReverseProxy(target)
 		// As Attic has it, its configuration sends clients to the API's own
 		// address; a proxy that is to be seen keeps its own.
-		var behaviour func(w http.ResponseWriter, r *http.Request) bool
+		type answer func(w http.ResponseWriter, r *http.Request) bool
+		var behaviour atomic.Pointer[answer]
+		behave := func(a answer) { behaviour.Store(&a) }
 		proxy := newProxy(t, func(w http.ResponseWriter, r *http.Request) {
-			if behaviour(w, r) {
+			if (*behaviour.Load())(w, r) {
 				return
 			}
 			forward.ServeHTTP(w, r)
@@ -569,49 +571,49 @@ func TestAtticBehindProxies(t *testing.T) {
 		through := "attic+" + proxy + "/" + cache
 		uploads := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/upload-path") }
 
-		behaviour = func(w http.ResponseWriter, r *http.Request) bool {
+		behave(func(w http.ResponseWriter, r *http.Request) bool {
 			if uploads(r) {
 				http.Error(w, "<html>too large</html>", http.StatusRequestEntityTooLarge)
 				return true
 			}
 			return false
-		}
+		})
 		if _, errs, code := s.run(t, big, "push", through, paths[0]); code != exitFailed || !strings.Contains(errs, "client_max_body_size") {
 			t.Errorf("413: %d %s", code, errs)
 		}
 
 		// Twice a gateway's timeout, then it works.
 		var tries atomic.Int64
-		behaviour = func(w http.ResponseWriter, r *http.Request) bool {
+		behave(func(w http.ResponseWriter, r *http.Request) bool {
 			if uploads(r) && tries.Add(1) <= 2 {
 				http.Error(w, "gateway timeout", http.StatusGatewayTimeout)
 				return true
 			}
 			return false
-		}
+		})
 		if _, errs, code := s.run(t, big, "push", through, paths[0]); code != 0 {
 			t.Errorf("504, then good: %d %s", code, errs)
 		}
 
 		// A connection that is cut in mid-upload.
 		tries.Store(0)
-		behaviour = func(_ http.ResponseWriter, r *http.Request) bool {
+		behave(func(_ http.ResponseWriter, r *http.Request) bool {
 			if uploads(r) && tries.Add(1) == 1 {
 				_, _ = r.Body.Read(make([]byte, 1<<16))
 				panic(http.ErrAbortHandler)
 			}
 			return false
-		}
+		})
 		if _, errs, code := s.run(t, big, "push", through, paths[1]); code != 0 {
 			t.Errorf("cut off: %d %s", code, errs)
 		}
 
 		// A login page.
-		behaviour = func(w http.ResponseWriter, _ *http.Request) bool {
+		behave(func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = w.Write([]byte("<html>log in</html>"))
 			return true
-		}
+		})
 		if _, errs, code := s.run(t, big, "push", through, paths[2]); code != exitFailed || !strings.Contains(errs, "login page") {
 			t.Errorf("a login page: %d %s", code, errs)
 		}

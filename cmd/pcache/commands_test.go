@@ -51,7 +51,7 @@ func TestJSONHasSchemas(t *testing.T) {
 				continue
 			}
 			i := slices.Index(words, "pcache")
-			if i < 0 || words[0] != "exec" && words[0] != "exits" && words[0] != "!" {
+			if i < 0 || words[0] != "pcache" && words[0] != "exec" && words[0] != "exits" && words[0] != "!" {
 				continue
 			}
 			last = ""

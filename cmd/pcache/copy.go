@@ -37,15 +37,16 @@ func newCopy() *cobra.Command {
 		Use:   "copy SOURCE DESTINATION PATH|ROOT...|--all",
 		Short: "Copy closures from one cache to another",
 		Long: `Copies the closures of the given paths and roots, or all that is there (--all),
-from one cache to another: from a bucket to a directory to be carried to machines
-without a network, say, and back. A root is NAME, its newest generation, or
-NAME@GENERATION; its manifest comes along. What is there is not copied.
+from one cache to another: from a bucket to a directory to be carried to
+machines without a network, say, and back. A root is NAME, its newest
+generation, or NAME@GENERATION; its manifest comes along. What is there is not
+copied.
 
 NARs are copied as they are compressed, unless --compression says a level. Their
-signatures, sizes and hashes are checked on the way. Paths keep their signatures;
---secret-key-file adds one. In a destination that is signed a path is published
-under a signature of its keys alone; a new one takes over the source's keys, or
-those of --secret-key-file.
+signatures, sizes and hashes are checked on the way. Paths keep their
+signatures; --secret-key-file adds one. In a destination that is signed a path
+is published under a signature of its keys alone; a new one takes over the
+source's keys, or those of --secret-key-file.
 
 With --all come also build logs, listings and build traces.
 

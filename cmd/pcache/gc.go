@@ -35,12 +35,12 @@ func newGC() *cobra.Command {
 		Long: `Shows what would go from a cache, what stays and why; --apply deletes it.
 
 Of each root's generations the last --keep stay, and those younger than
---keep-days: a generation goes when neither keeps it. The newest of each name and
-pinned ones always stay; without either flag all do. What they name stays with
-all that it refers to, and so does what was written within the grace period, with
-what it refers to. Everything else goes: manifests of old generations, narinfos,
-NARs that no path has, listings, logs, debug info, build traces, uploads that
-were never finished.
+--keep-days: a generation goes when neither keeps it. The newest of each name
+and pinned ones always stay; without either flag all do. What they name stays
+with all that it refers to, and so does what was written within the grace
+period, with what it refers to. Everything else goes: manifests of old
+generations, narinfos, NARs that no path has, listings, logs, debug info, build
+traces, uploads that were never finished.
 
 Pushes may go on meanwhile: a push holds a lease on what it relies on, and what
 is leased stays. Other programs that write to the cache, such as Nix, hold none;

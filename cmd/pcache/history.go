@@ -20,10 +20,10 @@ func newHistory() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history [CACHE] NAME",
 		Short: "Show the generations of a root, their sizes and what changed",
-		Long: `Shows the generations of a root, the newest first: when each was pushed, of which
-commit and by whom, how large its closure is and how much of the cache's storage
-it added to the generation before it, and how its packages differ from that one's,
-in the manner of pcache diff.
+		Long: `Shows the generations of a root, the newest first: when each was pushed, of
+which commit and by whom, how large its closure is and how much of the cache's
+storage it added to the generation before it, and how its packages differ from
+that one's, in the manner of pcache diff.
 
 ` + exitCodes,
 		Example: `  pcache history nightly yoga

@@ -34,12 +34,12 @@ func newRepair() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "repair CACHE --from STORE|CACHE... [--apply]",
 		Short: "Mend what is damaged in a cache, or withdraw it",
-		Long: `Looks at a cache as "pcache verify" does, and shows what would be done about what
-is damaged; --apply does it.
+		Long: `Looks at a cache as "pcache verify" does, and shows what would be done about
+what is damaged; --apply does it.
 
   mend      a path that one of --from has: its NAR and its narinfo are written
-            again over what is there. Bytes are compared with their hashes on the
-            way. --from is "store", this machine's Nix store (--store names
+            again over what is there. Bytes are compared with their hashes on
+            the way. --from is "store", this machine's Nix store (--store names
             another), or a cache; they are asked in the order given.
   withdraw  a path that none has: its narinfo is deleted, and with it those of
             the paths that refer to it, so that clients build these rather than

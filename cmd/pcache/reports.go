@@ -28,7 +28,8 @@ func newReports() *cobra.Command {
 		Use:   "reports",
 		Short: "Keep the reports of runs beside a cache's paths",
 		Long: `Keeps reports of runs in a cache's own storage below reports/: a folder for each
-run, and index.json, which lists the newest. Garbage collection leaves them alone.
+run, and index.json, which lists the newest. Garbage collection leaves them
+alone.
 
 A report is a folder of files, one of which is run.json, the run in a few lines.
 A cache behind a web server can be read; an Attic server has no place for files.
@@ -257,9 +258,9 @@ func newReportsGet() *cobra.Command {
 	return &cobra.Command{
 		Use:   "get CACHE DIR",
 		Short: "Fetch all reports into a folder",
-		Long: `Fetches index.json, index.html and the files of all runs into a folder, which can
-be published as it is. What is there in the same size is not fetched again, and
-nothing is removed.
+		Long: `Fetches index.json, index.html and the files of all runs into a folder, which
+can be published as it is. What is there in the same size is not fetched again,
+and nothing is removed.
 
 ` + exitCodes,
 		Example: "  pcache reports get s3://nix-cache public",

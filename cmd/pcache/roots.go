@@ -179,6 +179,12 @@ func newRootsShow() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [CACHE] NAME[@GENERATION]",
 		Short: "Show a manifest",
+		Long: `Shows a root manifest: its paths, the commit, who pushed it, and how large its
+closure was. Without a generation it is the newest.
+
+` + exitCodes,
+		Example: `  pcache roots show nightly yoga
+  pcache roots show --json nightly yoga@20261101T020000.000Z-7rjqb838`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, about, name, generation, err := rootArgs(cmd, args)
 			if err != nil {
@@ -257,11 +263,12 @@ func newRootsAdd() *cobra.Command {
 		Use:   "add CACHE NAME PATH...",
 		Short: "Make a generation of paths that are in the cache",
 		Long: `Writes a manifest for paths that are in the cache with their closures, which is
-made sure of: a release that is to stay, or one to go back to. Nothing is copied;
-to add paths of this machine's store use pcache push --root.
+made sure of: a release that is to stay, or one to go back to. Nothing is
+copied; to add paths of this machine's store use pcache push --root.
 
 ` + exitCodes,
-		Args: atLeast(3, "it wants a cache, a name and paths"),
+		Example: `  pcache roots add nightly release-1 /nix/store/...-nixos-system-yoga-25.05`,
+		Args:    atLeast(3, "it wants a cache, a name and paths"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := binarycache.CheckRootName(args[1]); err != nil {
 				return usageError{err}
@@ -299,6 +306,8 @@ NAME. What they alone kept goes with the next pcache gc --apply. A pinned
 generation must be unpinned first.
 
 ` + exitCodes,
+		Example: `  pcache roots remove nightly yoga@20261101T020000.000Z-7rjqb838
+  pcache roots remove --all nightly old-laptop`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, about, name, generation, err := rootArgs(cmd, args)
 			if err != nil {
@@ -342,7 +351,11 @@ func newRootsPin(use, short string, do func(r binarycache.Roots, ctx context.Con
 	return &cobra.Command{
 		Use:   use + " [CACHE] NAME[@GENERATION]",
 		Short: short,
-		Long:  short + ": the newest of NAME if no generation is given.\n\n" + exitCodes,
+		Long: short + `. Without a generation it
+is the newest of NAME.
+
+` + exitCodes,
+		Example: "  pcache roots " + use + " nightly yoga\n  pcache roots " + use + " nightly yoga@20261101T020000.000Z-7rjqb838",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, about, name, generation, err := rootArgs(cmd, args)
 			if err != nil {

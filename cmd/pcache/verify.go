@@ -52,10 +52,10 @@ believes nothing that it can compute. Three levels:
   files    also: the files of NARs have the hash that is stated
   full     also: the NARs in them have, and listings are theirs
 
-What belongs to nothing, such as a NAR that no narinfo names, is told of (--notes)
-and is no damage. In a cache that leaves paths to upstreams, what is absent is
-damage if a root's manifest says that it must be here; --upstream asks whether
-the upstream has the rest.
+What belongs to nothing, such as a NAR that no narinfo names, is told of
+(--notes) and is no damage. In a cache that leaves paths to upstreams, what is
+absent is damage if a root's manifest says that it must be here; --upstream asks
+whether the upstream has the rest.
 
 A run that was interrupted is gone on with: what it found good is not read
 again, within a week and unless the object has changed (--restart reads all). A
@@ -63,10 +63,13 @@ web server cannot be listed: name paths or roots.
 
 Memory: some 100 MiB, and about 1 KiB for each path of the cache.
 
-Exit code 5 says that there is damage; "pcache repair" mends it. ` + exitCodes,
+Exit code 5 says that there is damage; "pcache repair" mends it.
+
+` + exitCodes,
 		Example: `  pcache verify file:///srv/cache
   pcache verify --level listing s3://bucket
-  pcache verify --json s3://bucket yoga >verify.json || pcache repair s3://bucket --from store`,
+  pcache verify --json s3://bucket yoga
+  pcache repair s3://bucket --from store`,
 		Args: atLeast(1, "it wants the address of a cache"),
 		RunE: func(cmd *cobra.Command, args []string) error { return verify(cmd, args[0], args[1:], o, notes) },
 	}

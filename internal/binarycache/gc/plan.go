@@ -16,6 +16,8 @@ import (
 // read, or something that it needs is not in the cache. Nothing is deleted then.
 type BrokenRootError struct {
 	Cache, Manifest, Reason string
+
+	gone string // the key of the object that it needs and that was not seen
 }
 
 func (e *BrokenRootError) Error() string {
@@ -115,7 +117,7 @@ func (p *Plan) young(t time.Time) bool { return p.now.Sub(t) <= p.policy.Grace+c
 // cache, but for what it leaves to upstreams.
 func (p *Plan) whole(i int) error {
 	m := &p.Census.Roots[i]
-	broken := func(format string, args ...any) error {
+	broken := func(format string, args ...any) *BrokenRootError {
 		return &BrokenRootError{Cache: p.name, Manifest: m.Key, Reason: fmt.Sprintf(format, args...)}
 	}
 	if m.Problem != nil {
@@ -125,7 +127,7 @@ func (p *Plan) whole(i int) error {
 	for _, id := range m.Upstream {
 		left[id] = true
 	}
-	var problem error
+	var problem *BrokenRootError
 	p.walk(m.Wants, func(id, from census.ID) bool {
 		path := &p.Census.Paths[id]
 		by := ""
@@ -139,13 +141,18 @@ func (p *Plan) whole(i int) error {
 		case !path.Listed && left[id]: // its readers get it elsewhere
 		case !path.Listed:
 			problem = broken("it needs %s%s, which is gone", path, by)
+			problem.gone = path.Key()
 		case inside:
 			if _, there := p.Census.Object(nar); !there {
 				problem = broken("the NAR of %s%s is gone: %s", path, by, nar)
+				problem.gone = nar
 			}
 		}
 		return problem == nil
 	})
+	if problem == nil {
+		return nil
+	}
 	return problem
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,21 +102,36 @@ func (c *Collection) censusOptions(step string) census.Options {
 	return census.Options{Name: c.o.Name, Progress: func(done, total int) { c.o.progress(step, done, total) }}
 }
 
-// planTries is how often a plan is made while other collections delete what a
-// manifest needed that was read just before they deleted it, too.
+// planTries is how often a plan is made while others change the cache under the
+// listing: a collection that deletes a manifest with what it needed, or a push
+// that has written paths where the listing had been already, and then its
+// manifest where it had not.
 const planTries = 5
 
 func (c *Collection) plan(ctx context.Context, now time.Time) error {
 	for try := 1; ; try++ {
 		err := c.planOnce(ctx, now)
-		var broken *BrokenRootError
-		if !errors.As(err, &broken) || try == planTries {
-			return err
-		}
-		if _, statErr := c.store.Stat(ctx, broken.Manifest); !errors.Is(statErr, blob.ErrNotExist) {
+		if try == planTries || !c.torn(ctx, err) {
 			return err
 		}
 	}
+}
+
+// torn says whether a root seems broken only because others changed the cache
+// while it was listed: the manifest is gone, or what it needs is there.
+func (c *Collection) torn(ctx context.Context, err error) bool {
+	var broken *BrokenRootError
+	if !errors.As(err, &broken) {
+		return false
+	}
+	if _, err := c.store.Stat(ctx, broken.Manifest); errors.Is(err, blob.ErrNotExist) {
+		return true
+	}
+	if broken.gone == "" {
+		return false
+	}
+	_, err = c.store.Stat(ctx, broken.gone)
+	return err == nil
 }
 
 func (c *Collection) planOnce(ctx context.Context, now time.Time) error {
@@ -212,11 +229,7 @@ func (c *Collection) chunk(ctx context.Context, items []Item, done *int) error {
 	if err != nil {
 		return err
 	}
-	changes, err := c.Plan.Census.Update(ctx, c.store, census.Options{Name: c.o.Name})
-	if err != nil {
-		return err
-	}
-	if err := c.Plan.learn(active, changes); err != nil {
+	if err := c.relist(ctx, active); err != nil {
 		return err
 	}
 	items = c.still(items)
@@ -233,6 +246,29 @@ func (c *Collection) chunk(ctx context.Context, items []Item, done *int) error {
 		items = items[n:]
 	}
 	return nil
+}
+
+// relist lists the cache again and keeps what has come to need it.
+func (c *Collection) relist(ctx context.Context, active []lease.Active) error {
+	var all census.Changes
+	for try := 1; ; try++ {
+		changes, err := c.Plan.Census.Update(ctx, c.store, census.Options{Name: c.o.Name})
+		if err != nil {
+			return err
+		}
+		changes.Paths = append(all.Paths, changes.Paths...)
+		changes.Roots = append(all.Roots, changes.Roots...)
+		changes.Roots = slices.DeleteFunc(changes.Roots, func(i int) bool {
+			_, there := c.Plan.Census.Object(c.Plan.Census.Roots[i].Key)
+			return !there
+		})
+		maps.Copy(changes.Keys, all.Keys)
+		all = changes
+		err = c.Plan.learn(active, all)
+		if err == nil || try == planTries || !c.torn(ctx, err) {
+			return err
+		}
+	}
 }
 
 // still are those that still go; the others are counted.

@@ -72,6 +72,8 @@ var layers = []struct {
 	{"tools/gitlab", nil, nil},   // tests alone
 	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},
 	{"cmd/panther", []string{"pipeline", "pipeline/*", "pipeline/report/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
+	{"cmd/panther/trace", []string{"pipeline/report"}, []string{"github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"}},
+	{"cmd/panther/trace/tracetest", nil, []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"}},
 	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},
 }
 

@@ -60,7 +60,10 @@ fails does not stop the others. It ends with code 0 only if all hosts were built
 and pushed. Running it again sends what is missing, and nothing if all is there.
 
 The report is report.json and report.md in the report folder; it is written
-whatever happens, also when the run is interrupted.`,
+whatever happens, also when the run is interrupted.
+
+Where OTEL_EXPORTER_OTLP_ENDPOINT is set, the run is sent there as an OpenTelemetry
+trace when it has ended.`,
 		Example: `  panther build-all
   panther build-all --inputs offline --out /tmp/out
   panther build-all --cache file:///srv/cache --secret-key-file /etc/pcache/key`,
@@ -135,7 +138,7 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 	rep, err := pipeline.Run(ctx, cfg)
 	closeCheckpoints()
 	display.close()
-	return a.conclude(rep, o, err)
+	return a.conclude(ctx, rep, o, err)
 }
 
 // prepare readies the machine for a run.

@@ -17,6 +17,7 @@ import (
 
 func newReport(a *app) *cobra.Command {
 	targets := make(map[string]*string)
+	otlp := false
 	cmd := &cobra.Command{
 		Use:   "report FILE",
 		Short: "Render a stored report.json, or compare two",
@@ -26,6 +27,9 @@ prints the table that build-all ends with. It needs no flake and no Nix.
 
 A report of any version of panther with the schema pantheros.report/1 can be read:
 what an older one did not record is left out, what a newer one added is ignored.
+
+With --otlp it is sent as an OpenTelemetry trace to the endpoint that the
+environment names, with the times that it holds; sending it again is the same trace.
 
 Each file is replaced whole, and none is touched if one of the forms cannot be
 made. Code 0 says that the report was rendered, whatever the run came to. A FILE
@@ -42,7 +46,7 @@ that is missing or no report is code 2, a form that cannot be written code 4.`,
 					wanted = append(wanted, target{f, *path})
 				}
 			}
-			return a.report(cmd.Context(), args[0], wanted)
+			return a.report(cmd.Context(), args[0], wanted, otlp)
 		},
 	}
 	for _, f := range render.Formats {
@@ -50,6 +54,7 @@ that is missing or no report is code 2, a form that cannot be written code 4.`,
 			targets[f.Name] = cmd.Flags().String(f.Name, "", "write "+f.Name+" to this file: "+f.About)
 		}
 	}
+	cmd.Flags().BoolVar(&otlp, "otlp", false, "send it as a trace to OTEL_EXPORTER_OTLP_ENDPOINT")
 	cmd.AddCommand(newReportCompare(a))
 	return cmd
 }
@@ -82,12 +87,12 @@ type target struct {
 }
 
 // report renders the report at path.
-func (a *app) report(ctx context.Context, path string, wanted []target) error {
+func (a *app) report(ctx context.Context, path string, wanted []target, otlp bool) error {
 	source, rep, err := readReport(ctx, path)
 	if err != nil {
 		return err
 	}
-	if len(wanted) == 0 {
+	if len(wanted) == 0 && !otlp {
 		if err := report.Table(a.stdout, rep); err != nil {
 			return environmentError("printing the report: %v", osCause(err))
 		}
@@ -118,6 +123,9 @@ func (a *app) report(ctx context.Context, path string, wanted []target) error {
 		if err := a.deliver(t, contents[i].Bytes()); err != nil {
 			return environmentError("--%s: writing %s: %v", t.format.Name, t.path, osCause(err))
 		}
+	}
+	if otlp {
+		return a.sendTrace(ctx, rep)
 	}
 	return nil
 }

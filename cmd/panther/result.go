@@ -64,6 +64,7 @@ func (a *app) stopped(ctx context.Context, p *project, o options, cfg pipeline.C
 	if err := a.publish(&rep, o); err != nil {
 		a.tellf("%v", err)
 	}
+	a.trace(ctx, &rep, o)
 	return cause
 }
 
@@ -87,13 +88,14 @@ func (a *app) publish(rep *report.Report, o options) error {
 }
 
 // conclude shows the result of a run and turns it into an exit code.
-func (a *app) conclude(rep *report.Report, o options, runErr error) error {
+func (a *app) conclude(ctx context.Context, rep *report.Report, o options, runErr error) error {
 	publishErr := a.publish(rep, o)
 	if !a.json {
 		if err := a.show(rep, o); err != nil && publishErr == nil {
 			publishErr = environmentError("printing the result: %v", osCause(err))
 		}
 	}
+	a.trace(ctx, rep, o)
 	unknown := new(pipeline.UnknownHostError)
 	switch {
 	case errors.Is(runErr, pipeline.ErrInterrupted):

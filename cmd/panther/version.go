@@ -14,15 +14,7 @@ func newVersion(a *app) *cobra.Command {
 		Short: "Print the version of panther",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			version, revision := "unknown", ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = info.Main.Version
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = s.Value
-					}
-				}
-			}
+			version, revision := built()
 			if a.json {
 				return a.printJSON(map[string]string{"version": version, "revision": revision, "go": runtime.Version()})
 			}
@@ -33,4 +25,19 @@ func newVersion(a *app) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// built is the version of panther, and the revision that it was built from
+// where that is known.
+func built() (version, revision string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return info.Main.Version, revision
 }

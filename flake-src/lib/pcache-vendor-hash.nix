@@ -1,2 +1,2 @@
 # Hash of `go mod vendor`, written by `make vendor-hash`.
-"sha256-maIMWTHPdzsuC4ATy6mSj6MEVaDD8ShR1FnEAXt48us="
+"sha256-WGfAnWmEQijbm2DUsevOuXmHsnFNcxCgtA3pazN/oKM="

@@ -211,8 +211,14 @@ func (b *Builder) Check(c Check) {
 	}
 	c.Counts = counts
 	k := checkKey{c.Name, c.Host}
-	if began, ok := b.checking[k]; ok && c.Seconds == 0 {
-		c.Seconds = since(began, b.now())
+	c.Started = instant(c.Started)
+	if began, ok := b.checking[k]; ok {
+		if c.Started.IsZero() {
+			c.Started = instant(began)
+		}
+		if c.Seconds == 0 {
+			c.Seconds = since(began, b.now())
+		}
 	}
 	c.Seconds = milliseconds(c.Seconds)
 	delete(b.checking, k)

@@ -1,5 +1,10 @@
 package report
 
+import (
+	"path"
+	"strings"
+)
+
 // What renderers in packages of their own need of the words and numbers that
 // all renderings share.
 
@@ -45,6 +50,15 @@ func SkipReason(reason string) string { return skipReasons[reason] }
 // SplitPath takes the package name and the version out of a store path, as
 // PackageChange gives them.
 func SplitPath(storePath string) (name, version string) { return splitPath(storePath) }
+
+// PathName is what follows the hash in a store path, without ".drv".
+func PathName(storePath string) string {
+	base := strings.TrimSuffix(path.Base(storePath), ".drv")
+	if _, name, ok := strings.Cut(base, "-"); ok {
+		return name
+	}
+	return base
+}
 
 // CompareVersions orders versions as Nix does.
 func CompareVersions(a, b string) int { return compareVersions(a, b) }

@@ -75,12 +75,15 @@ type LockedInput struct {
 
 // Check is one thing that was checked, of the fleet (Host empty) or of a host.
 type Check struct {
-	Name    string   `json:"name"` // "drift", "syntax", "flake-check", "toplevel", "security", "services"
-	Host    string   `json:"host,omitempty"`
-	Status  Status   `json:"status"`
-	Seconds float64  `json:"seconds"`
-	Detail  string   `json:"detail,omitempty"` // one line: what was found
-	Log     []string `json:"log,omitempty"`    // tail of its output, when it failed
+	Name   string `json:"name"` // "drift", "syntax", "flake-check", "toplevel", "security", "services"
+	Host   string `json:"host,omitempty"`
+	Status Status `json:"status"`
+	// Started is zero for what another step answers on its way, as a host's
+	// evaluation does, and in older reports.
+	Started time.Time `json:"started,omitzero"`
+	Seconds float64   `json:"seconds"`
+	Detail  string    `json:"detail,omitempty"` // one line: what was found
+	Log     []string  `json:"log,omitempty"`    // tail of its output, when it failed
 	// Counts are the items that the check looked at, by what was found: for
 	// "cis" "done", "missing", "not-applicable" and "not-done".
 	Counts map[string]int `json:"counts,omitempty"`

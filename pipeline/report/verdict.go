@@ -17,7 +17,7 @@ func (b *Builder) report(now time.Time, cut bool) Report {
 		r.Checks = append(r.Checks, *c)
 	}
 	for k, began := range b.checking {
-		r.Checks = append(r.Checks, Check{Name: k.name, Host: k.host, Status: Interrupted, Seconds: since(began, now)})
+		r.Checks = append(r.Checks, Check{Name: k.name, Host: k.host, Status: Interrupted, Started: instant(began), Seconds: since(began, now)})
 	}
 	slices.SortFunc(r.Checks, orderChecks)
 	for _, h := range b.hosts {

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +19,7 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/journal"
 	"gitlab.com/pantheros/pantheros/internal/nixconf"
+	"gitlab.com/pantheros/pantheros/pipeline/report"
 
 	"github.com/spf13/cobra"
 )
@@ -111,7 +115,8 @@ Several may do so at the same time.
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), index)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "run %s: %d files; %d runs in %s/%s\n", name, len(files), len(index.Runs), a.name, journal.Prefix)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "run %s: %s; %s has %s\n", name,
+				report.Plural(len(files), "file"), a.name, report.Plural(len(index.Runs), "run"))
 			return err
 		},
 	}
@@ -202,18 +207,41 @@ func newReportsList() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), index)
 			}
+			var b strings.Builder
 			for _, r := range index.Runs {
-				var size int64
-				for _, f := range r.Files {
-					size += f.Size
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s  %d files  %s\n", r.Name, len(r.Files), bytesText(size))
+				b.WriteString(runLine(r) + "\n")
 			}
-			return nil
+			_, err = io.WriteString(cmd.OutOrStdout(), b.String())
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the index as JSON on standard output")
 	return cmd
+}
+
+// runLine is a run for people: its name, what its report takes, and what came
+// of it, where its summary is one that this version can read.
+func runLine(r journal.Run) string {
+	var size int64
+	for _, f := range r.Files {
+		size += f.Size
+	}
+	line := fmt.Sprintf("%s  %9s", r.Name, bytesText(size))
+	var s report.Summary
+	if json.Unmarshal(r.Summary, &s) != nil || s.Schema != report.SummarySchema {
+		return line
+	}
+	passed := 0
+	for _, h := range s.Hosts {
+		if h.Status == report.Passed {
+			passed++
+		}
+	}
+	line += fmt.Sprintf("  %-11s  %d of %s, %s", s.Status, passed, report.Plural(len(s.Hosts), "host"), report.Duration(s.Seconds))
+	if n := len(s.Regressions); n > 0 {
+		line += ", " + report.Plural(n, "regression")
+	}
+	return line
 }
 
 func newReportsCat() *cobra.Command {
@@ -259,8 +287,8 @@ func newReportsGet() *cobra.Command {
 		Use:   "get CACHE DIR",
 		Short: "Fetch all reports into a folder",
 		Long: `Fetches index.json, index.html and the files of all runs into a folder, which
-can be published as it is. What is there in the same size is not fetched again,
-and nothing is removed.
+can be published as it is. What is there with the same content is not fetched
+again, and nothing is removed.
 
 ` + exitCodes,
 		Example: "  pcache reports get s3://nix-cache public",
@@ -284,6 +312,21 @@ and nothing is removed.
 	}
 }
 
+// same reports whether there is a file at path that is f.
+func same(path string, f journal.File) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != f.Size || f.SHA256 == "" {
+		return false
+	}
+	data, err := os.ReadFile(path)
+	return err == nil && sum(data) == f.SHA256
+}
+
+func sum(data []byte) string {
+	h := sha256.Sum256(data)
+	return hex.EncodeToString(h[:])
+}
+
 func getReports(ctx context.Context, r blob.Reader, index journal.Index, dir string) (fetched int, err error) {
 	for _, run := range index.Runs {
 		into := filepath.Join(dir, run.Name)
@@ -292,12 +335,15 @@ func getReports(ctx context.Context, r blob.Reader, index journal.Index, dir str
 		}
 		for _, f := range run.Files {
 			path := filepath.Join(into, f.Name)
-			if info, err := os.Lstat(path); err == nil && info.Size() == f.Size && info.Mode().IsRegular() {
+			if same(path, f) {
 				continue
 			}
 			data, err := blob.ReadAll(ctx, r, journal.Key(run.Name, f.Name), maxReportFile)
 			if errors.Is(err, blob.ErrNotExist) {
 				continue // it was removed meanwhile, as too old
+			}
+			if err == nil && f.SHA256 != "" && sum(data) != f.SHA256 {
+				err = fmt.Errorf("its content is not what %s says: %w", journal.Sums, binarycache.ErrDamaged)
 			}
 			if err == nil {
 				err = nixconf.Write(path, string(data), 0o644, false)

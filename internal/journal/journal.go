@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +28,9 @@ const (
 	// Summary is the file that says in a few lines what a run came to. It is
 	// written last and deleted first: a run without one is not whole.
 	Summary = "run.json"
+	// Sums has the SHA-256 of a run's other files, as sha256sum writes it, so
+	// that whoever has a copy can tell whether it is the same. Put makes it.
+	Sums = "sha256sums"
 	// IndexKey is the index's, IndexPage that of the page made from it.
 	IndexKey  = Prefix + "index.json"
 	IndexPage = Prefix + "index.html"
@@ -36,6 +41,7 @@ const (
 // Bounds on what is read.
 const (
 	maxSummary = 4 << 20
+	maxSums    = 1 << 20
 	maxIndex   = 256 << 20
 )
 
@@ -54,8 +60,9 @@ type Run struct {
 
 // File is a file of a run.
 type File struct {
-	Name string `json:"name"`
-	Size int64  `json:"size"`
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256,omitempty"` // in hex; empty where that is not known
 }
 
 // Key is the key of a run's file.
@@ -103,22 +110,50 @@ func Put(ctx context.Context, s blob.Store, name string, files []Content, keep i
 	if keep < 1 {
 		return Index{}, fmt.Errorf("keep %d runs: it has to be 1 or more", keep)
 	}
-	files = slices.Clone(files)
+	// Sums is made here; one that came along is of another run.
+	files = slices.DeleteFunc(slices.Clone(files), func(f Content) bool { return f.Name == Sums })
 	slices.SortFunc(files, func(a, b Content) int { // the summary last
 		return cmp.Or(cmp.Compare(btoi(a.Name == Summary), btoi(b.Name == Summary)), cmp.Compare(a.Name, b.Name))
 	})
 	if len(files) == 0 || files[len(files)-1].Name != Summary {
 		return Index{}, fmt.Errorf("a run needs a file %s, which says what it came to", Summary)
 	}
+	var sums strings.Builder
 	for _, f := range files {
 		if err := CheckFile(f.Name); err != nil {
 			return Index{}, err
 		}
+		sum, err := digest(f)
+		if err != nil {
+			return Index{}, err
+		}
+		fmt.Fprintf(&sums, "%s  %s\n", sum, f.Name)
+	}
+	text := sums.String()
+	files = slices.Insert(files, len(files)-1, Content{
+		File: File{Name: Sums, Size: int64(len(text))},
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil },
+	})
+	for _, f := range files {
 		if err := putFile(ctx, s, Key(name, f.Name), f); err != nil {
 			return Index{}, err
 		}
 	}
 	return reindex(ctx, s, name, keep)
+}
+
+// digest is the SHA-256 of a file, in hex.
+func digest(f Content) (string, error) {
+	r, err := f.Open()
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", f.Name, err)
+	}
+	defer r.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return "", fmt.Errorf("read %s: %w", f.Name, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func btoi(b bool) int {
@@ -148,12 +183,11 @@ func putFile(ctx context.Context, s blob.Store, key string, f Content) error {
 // reindex removes what is too old and writes the index until it says what is
 // there. fresh is the run whose summary must not be taken from the old index.
 func reindex(ctx context.Context, s blob.Store, fresh string, keep int) (Index, error) {
-	known := map[string]json.RawMessage{}
-	if old, err := ReadIndex(ctx, s); err == nil { // a hint: a damaged one is made again
-		for _, r := range old.Runs {
-			known[r.Name] = r.Summary
-		}
+	old, err := ReadIndex(ctx, s)
+	if err != nil {
+		old = Index{} // it is a hint: a damaged one is made again
 	}
+	known := old.byName()
 	delete(known, fresh)
 	for try := 0; ; try++ {
 		index, err := list(ctx, s, known, keep)
@@ -178,14 +212,22 @@ func reindex(ctx context.Context, s blob.Store, fresh string, keep int) (Index, 
 		if try == 20 {
 			return index, fmt.Errorf("write %s: others add runs at the same time without end", IndexKey)
 		}
-		for _, r := range index.Runs {
-			known[r.Name] = r.Summary
-		}
+		known = index.byName()
 	}
 }
 
-// list reads what is there, removing all but the newest keep runs.
-func list(ctx context.Context, s blob.Store, known map[string]json.RawMessage, keep int) (Index, error) {
+// byName are the runs of an index.
+func (x Index) byName() map[string]Run {
+	m := make(map[string]Run, len(x.Runs))
+	for _, r := range x.Runs {
+		m[r.Name] = r
+	}
+	return m
+}
+
+// list reads what is there, removing all but the newest keep runs. Of runs that
+// are known with files of the same names and sizes nothing is read.
+func list(ctx context.Context, s blob.Store, known map[string]Run, keep int) (Index, error) {
 	index := Index{Schema: Schema, Runs: []Run{}}
 	runs, err := listing(ctx, s)
 	if err != nil {
@@ -198,26 +240,59 @@ func list(ctx context.Context, s blob.Store, known map[string]json.RawMessage, k
 		runs = runs[:keep]
 	}
 	for _, r := range runs {
-		if r.Summary = known[r.Name]; r.Summary == nil {
-			data, err := blob.ReadAll(ctx, s, Key(r.Name, Summary), maxSummary)
-			if errors.Is(err, blob.ErrNotExist) {
-				continue // somebody removes it
-			}
-			if err != nil {
-				return index, fmt.Errorf("read the summary of run %s: %w", r.Name, err)
-			}
-			if !json.Valid(data) {
-				data = []byte("null") // one damaged record does not cost all others
-			}
-			var compact bytes.Buffer
-			if err := json.Compact(&compact, data); err != nil {
-				return index, fmt.Errorf("read the summary of run %s: %v", r.Name, err)
-			}
-			r.Summary = compact.Bytes()
+		if was, ok := known[r.Name]; ok && was.Summary != nil && slices.EqualFunc(was.Files, r.Files, func(a, b File) bool {
+			return a.Name == b.Name && a.Size == b.Size
+		}) {
+			index.Runs = append(index.Runs, was)
+			continue
+		}
+		err := complete(ctx, s, &r)
+		if errors.Is(err, blob.ErrNotExist) {
+			continue // somebody removes it
+		}
+		if err != nil {
+			return index, err
 		}
 		index.Runs = append(index.Runs, r)
 	}
 	return index, nil
+}
+
+// complete reads a run's summary and sums.
+func complete(ctx context.Context, s blob.Reader, r *Run) error {
+	data, err := blob.ReadAll(ctx, s, Key(r.Name, Summary), maxSummary)
+	if err != nil {
+		return fmt.Errorf("read the summary of run %s: %w", r.Name, err)
+	}
+	var compact bytes.Buffer
+	if json.Compact(&compact, data) != nil {
+		compact.Reset()
+		compact.WriteString("null") // one damaged record does not cost all others
+	}
+	r.Summary = compact.Bytes()
+	if !slices.ContainsFunc(r.Files, func(f File) bool { return f.Name == Sums }) {
+		return nil // an older version put it
+	}
+	data, err = blob.ReadAll(ctx, s, Key(r.Name, Sums), maxSums)
+	if err != nil {
+		return fmt.Errorf("read %s of run %s: %w", Sums, r.Name, err)
+	}
+	own := sha256.Sum256(data)
+	sums := map[string]string{Sums: hex.EncodeToString(own[:])}
+	for line := range strings.Lines(string(data)) {
+		if sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  "); ok && name != Sums && checkSum(sum) {
+			sums[name] = sum
+		}
+	}
+	for i := range r.Files {
+		r.Files[i].SHA256 = sums[r.Files[i].Name]
+	}
+	return nil
+}
+
+func checkSum(sum string) bool {
+	b, err := hex.DecodeString(sum)
+	return err == nil && len(b) == sha256.Size
 }
 
 // listing lists the runs that are whole, the newest first, without summaries.
@@ -235,12 +310,13 @@ func listing(ctx context.Context, s blob.Store) ([]Run, error) {
 		if byName[run] == nil {
 			byName[run] = &Run{Name: run}
 		}
-		byName[run].Files = append(byName[run].Files, File{file, info.Size})
+		byName[run].Files = append(byName[run].Files, File{Name: file, Size: info.Size})
 		whole[run] = whole[run] || file == Summary
 	}
 	var runs []Run
 	for name, r := range byName {
 		if whole[name] {
+			slices.SortFunc(r.Files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 			runs = append(runs, *r)
 		}
 	}
@@ -283,13 +359,10 @@ func List(ctx context.Context, r blob.Reader) (Index, error) {
 		}
 		return old, err
 	}
-	known := map[string]json.RawMessage{}
-	if err == nil {
-		for _, r := range old.Runs {
-			known[r.Name] = r.Summary
-		}
+	if err != nil {
+		old = Index{}
 	}
-	return list(ctx, s, known, 0)
+	return list(ctx, s, old.byName(), 0)
 }
 
 // ReadIndex reads the index. It checks the names in it, which become those of
@@ -313,6 +386,9 @@ func ReadIndex(ctx context.Context, r blob.Reader) (Index, error) {
 		for _, f := range run.Files {
 			if err := CheckFile(f.Name); err != nil {
 				return Index{}, fmt.Errorf("read %s: %v", IndexKey, err)
+			}
+			if f.SHA256 != "" && !checkSum(f.SHA256) {
+				return Index{}, fmt.Errorf("read %s: %.80q is no SHA-256", IndexKey, f.SHA256)
 			}
 		}
 	}

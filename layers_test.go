@@ -28,9 +28,10 @@ var layers = []struct {
 	{"pipeline/report/junit", []string{"pipeline/report"}, nil},
 	{"pipeline/report/metrics", []string{"pipeline/report"}, nil},
 	{"pipeline/report/dotenv", []string{"pipeline/report"}, nil},
+	{"pipeline/report/trend", []string{"pipeline/report"}, nil},
 	{"pipeline/report/pagetest", nil, []string{"github.com/chromedp/chromedp", "github.com/chromedp/cdproto"}},
 	{"pipeline/report/render", []string{"pipeline/report", "pipeline/report/*"}, nil},
-	{"pipeline", []string{"pipeline/*"}, []string{"golang.org/x/sync"}},
+	{"pipeline", []string{"pipeline/*", "pipeline/report/trend"}, []string{"golang.org/x/sync"}},
 
 	{"internal/nix", nil, nil},
 	{"internal/nix/nar", nil, []string{"golang.org/x/sys"}},

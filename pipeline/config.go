@@ -79,6 +79,8 @@ type Config struct {
 
 	Commit   string         // of the repository, for the report
 	Previous *report.Report // what the report's changes are relative to; may be nil
+	// Limits say what is called a regression; default: report.DefaultLimits.
+	Limits report.Limits
 
 	// NixCommand is how a person runs the shell's Nix; it starts the commands
 	// that the report gives to reproduce a failure. Default: "nix".

@@ -64,7 +64,7 @@ func Run(ctx context.Context, cfg Config) (*report.Report, error) {
 		r.rec.RunError(err)
 	}
 	rep := r.rec.Finish(time.Now())
-	if cmpErr := report.Compare(r.Previous, &rep); cmpErr != nil {
+	if cmpErr := r.Limits.Compare(r.Previous, &rep); cmpErr != nil {
 		r.event(Event{Kind: Note, Detail: oneLine(cmpErr.Error())})
 	}
 	return &rep, err
@@ -226,7 +226,7 @@ func (r *run) checkpoint() {
 	defer r.observing.Unlock()
 	r.Checkpoint(func() *report.Report {
 		rep := r.rec.Snapshot()
-		_ = report.Compare(r.Previous, &rep) // Run tells of it at the end
+		_ = r.Limits.Compare(r.Previous, &rep) // Run tells of it at the end
 		return &rep
 	})
 }

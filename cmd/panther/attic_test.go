@@ -79,6 +79,8 @@ func TestBuildAllToAttic(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(c.dir, ".panther/cache-key")); err == nil {
 		t.Error("a key was made that nobody needs")
 	}
+	history := filepath.Join(c.dir, ".panther/history")
+	contains(t, first.stdout, "history "+filepath.Join(history, "reports/index.html"))
 
 	// A name of pcache's configuration stands for it just as well.
 	config := filepath.Join(dir, "config.toml")
@@ -93,5 +95,8 @@ func TestBuildAllToAttic(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(c.dir, ".panther/cache-key")); err == nil {
 		t.Error("a key was made for a named cache")
+	}
+	if runs := kept(t, "file://"+history); len(runs) != 3 {
+		t.Errorf("%d of three runs are in the history beside the state", len(runs))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab.com/pantheros/pantheros/pipeline"
+	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
 func newCheck(a *app) *cobra.Command {
@@ -59,23 +60,35 @@ passed their checks to a signed binary cache, and writes a report. A host that
 fails does not stop the others. It ends with code 0 only if all hosts were built
 and pushed. Running it again sends what is missing, and nothing if all is there.
 
-The report is report.json and report.md in the report folder; it is written
-whatever happens, also when the run is interrupted.
+The report is report.html and its kin in the report folder; it is written whatever
+happens, also when the run is interrupted. A run that went to its end is added to
+the history of runs in the cache's own storage (--history), whose newest run is
+what changes are shown against. What fails there is a warning.
 
 Where OTEL_EXPORTER_OTLP_ENDPOINT is set, the run is sent there as an OpenTelemetry
 trace when it has ended.`,
 		Example: `  panther build-all
   panther build-all --inputs offline --out /tmp/out
-  panther build-all --cache file:///srv/cache --secret-key-file /etc/pcache/key`,
+  panther build-all --cache file:///srv/cache --secret-key-file /etc/pcache/key
+  panther build-all --cache attic+https://cache.example.org/main --history s3://reports`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.pipeline(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.limits, err = limits(cmd); err != nil {
+				return err
+			}
+			return a.pipeline(cmd.Context(), o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.out, "out", "", "folder for the cache and the report (default: out beside the flake's folder)")
 	flags.StringVar(&o.cache, "cache", "", "address of the cache to push to, or its name in pcache's configuration (default: file://OUT/cache)")
 	flags.StringVar(&o.report, "report", "", "folder of the report (default: OUT/report)")
 	flags.StringVar(&o.keyFile, "secret-key-file", "", "key that signs what is pushed (default: STATE/cache-key, made when it is missing)")
-	flags.StringVar(&o.previous, "previous", "", "report.json to show changes against (default: the one in the report folder)")
+	flags.StringVar(&o.previous, "previous", "", "report.json to show changes against (default: that of the newest run of the history, else the one in the report folder)")
+	flags.StringVar(&o.history, "history", "", "address or name of the cache that keeps the reports of runs, or none (default: the cache; of an Attic server file://STATE/history)")
+	flags.IntVar(&o.historyKeep, "history-keep", 200, "how many runs to keep there")
+	addLimits(cmd)
 	for _, name := range []string{"out", "report"} {
 		if err := cmd.MarkFlagDirname(name); err != nil {
 			panic(err) // the flag was defined above
@@ -90,7 +103,12 @@ type options struct {
 	hosts    []string
 	generate bool
 
-	out, cache, report, keyFile, previous string // of build-all
+	// Of build-all:
+	out, cache, report, keyFile, previous string
+	history                               string // historyNone: runs are not kept
+	historyKeep                           int
+	historyNamed                          bool // by the user
+	limits                                report.Limits
 }
 
 // pipeline runs the pipeline on this machine and shows what comes of it.
@@ -107,7 +125,7 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	previous, err := o.readPrevious(a.stderr)
+	previous, err := o.readPrevious()
 	if err != nil {
 		return err
 	}
@@ -122,9 +140,10 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 		Cache:     o.cache,
 		Commit:    p.commit(ctx),
 		Previous:  previous,
+		Limits:    o.limits,
 		Observe:   display.event,
 	}
-	err = a.prepare(ctx, p, &o, &cfg)
+	h, err := a.prepare(ctx, p, &o, &cfg)
 	if err != nil {
 		display.close()
 		return a.stopped(ctx, p, o, cfg, err)
@@ -138,19 +157,20 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 	rep, err := pipeline.Run(ctx, cfg)
 	closeCheckpoints()
 	display.close()
-	return a.conclude(ctx, rep, o, err)
+	return a.conclude(ctx, rep, o, h, err)
 }
 
-// prepare readies the machine for a run.
-func (a *app) prepare(ctx context.Context, p *project, o *options, cfg *pipeline.Config) error {
+// prepare readies the machine for a run, and finds the history that the run is
+// to be added to; nil if there is none.
+func (a *app) prepare(ctx context.Context, p *project, o *options, cfg *pipeline.Config) (*pipeline.History, error) {
 	if err := writable(p.state); err != nil {
-		return err
+		return nil, err
 	}
 	w, err := a.workshop(ctx, p, func(what string) {
 		cfg.Observe(pipeline.Event{Kind: pipeline.StepStarted, Step: "inputs", Detail: what})
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cfg.Shell, cfg.Inputs, cfg.InputsNote, cfg.NixCommand = w.shell, w.inputs, w.note, w.nixCommand
 	cfg.Jobs = a.jobs
@@ -158,25 +178,24 @@ func (a *app) prepare(ctx context.Context, p *project, o *options, cfg *pipeline
 		cfg.Jobs = defaultJobs(max(1, len(p.inv.Hosts)))
 	}
 	if o.scope < pipeline.ScopePush {
-		return nil
+		return nil, nil
 	}
 	if err := w.requirePcache(); err != nil {
-		return err
+		return nil, err
 	}
 	// A name stands for what pcache's configuration says of the cache, its key
 	// included, or that its server signs.
 	named := !strings.Contains(o.cache, "://")
-	if pipeline.ServerSigns(o.cache) || named && o.keyFile == "" {
-		return nil
-	}
-	if o.keyFile == "" {
-		o.keyFile = filepath.Join(p.state, "cache-key")
-		if err := w.ensureKey(ctx, o.keyFile); err != nil {
-			return err
+	if !pipeline.ServerSigns(o.cache) && (!named || o.keyFile != "") {
+		if o.keyFile == "" {
+			o.keyFile = filepath.Join(p.state, "cache-key")
+			if err := w.ensureKey(ctx, o.keyFile); err != nil {
+				return nil, err
+			}
 		}
+		cfg.SecretKeyFile = o.keyFile
 	}
-	cfg.SecretKeyFile = o.keyFile
-	return nil
+	return w.openHistory(ctx, o, cfg), nil
 }
 
 // fillIn gives what build-all was not told its default, and tries early what
@@ -203,6 +222,9 @@ func (o *options) fillIn(p *project) error {
 		if err := writable(o.out); err != nil {
 			return err
 		}
+	}
+	if err := o.fillInHistory(p); err != nil {
+		return err
 	}
 	if o.keyFile != "" && pipeline.ServerSigns(o.cache) {
 		return usageError("--secret-key-file: an Attic server signs with its own key; leave the key out")

@@ -60,7 +60,7 @@ that is missing or no report is code 2, a form that cannot be written code 4.`,
 }
 
 func newReportCompare(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "compare OLD NEW",
 		Short: "Show what changed per host between two reports",
 		Long: `compare shows for every host of two reports whether its outcome changed, how its
@@ -75,9 +75,15 @@ compared with those of stand-ins: code 2.`,
   panther report compare old.json new.json --json | jq '.hosts[] | {name, changes}'`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.compareReports(cmd.Context(), args[0], args[1])
+			l, err := limits(cmd)
+			if err != nil {
+				return err
+			}
+			return a.compareReports(cmd.Context(), args[0], args[1], l)
 		},
 	}
+	addLimits(cmd)
+	return cmd
 }
 
 // target is a file that a report is to be written to in a format.
@@ -180,7 +186,7 @@ func (a *app) deliver(t target, data []byte) error {
 }
 
 // compareReports shows what is different in the report at newPath.
-func (a *app) compareReports(ctx context.Context, oldPath, newPath string) error {
+func (a *app) compareReports(ctx context.Context, oldPath, newPath string, l report.Limits) error {
 	_, prev, err := readReport(ctx, oldPath)
 	if err != nil {
 		return err
@@ -190,7 +196,7 @@ func (a *app) compareReports(ctx context.Context, oldPath, newPath string) error
 		return err
 	}
 	var out bytes.Buffer
-	if err := report.Difference(&out, prev, cur); err != nil {
+	if err := report.Difference(&out, prev, cur, l); err != nil {
 		return usageError("%s and %s: %v", oldPath, newPath, err)
 	}
 	if a.json {

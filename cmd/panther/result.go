@@ -19,26 +19,26 @@ import (
 	"gitlab.com/pantheros/pantheros/pipeline/report/render"
 )
 
-// readPrevious reads the report that changes are relative to. One that was
-// named must be there; the default one need not.
-func (o *options) readPrevious(stderr io.Writer) (*report.Report, error) {
-	path, named := o.previous, o.previous != ""
-	if !named {
-		if o.report == "" {
-			return nil, nil
-		}
-		path = filepath.Join(o.report, report.JSONFile)
+// readPrevious reads the report that changes are relative to, where one was
+// named.
+func (o *options) readPrevious() (*report.Report, error) {
+	if o.previous == "" {
+		return nil, nil
 	}
-	prev, err := report.ReadFile(path)
-	switch {
-	case err == nil:
-		return prev, nil
-	case named:
+	prev, err := report.ReadFile(o.previous)
+	if err != nil {
 		return nil, usageError("--previous: %v", err)
-	case !errors.Is(err, fs.ErrNotExist):
-		fmt.Fprintf(stderr, "panther: no comparison with the previous report: %v\n", err)
 	}
-	return nil, nil
+	return prev, nil
+}
+
+// lastReport reads the report that is in the report folder; nil if none is.
+func (o *options) lastReport() (*report.Report, error) {
+	prev, err := report.ReadFile(filepath.Join(o.report, report.JSONFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return prev, err
 }
 
 // stopped ends a run that never began: its report says why, so that an older
@@ -88,11 +88,15 @@ func (a *app) publish(rep *report.Report, o options) error {
 }
 
 // conclude shows the result of a run and turns it into an exit code.
-func (a *app) conclude(ctx context.Context, rep *report.Report, o options, runErr error) error {
+// The run is added to the history h, unless that is nil.
+func (a *app) conclude(ctx context.Context, rep *report.Report, o options, h *pipeline.History, runErr error) error {
 	publishErr := a.publish(rep, o)
+	added := h != nil && a.addToHistory(ctx, *h, rep)
 	if !a.json {
 		if err := a.show(rep, o); err != nil && publishErr == nil {
 			publishErr = environmentError("printing the result: %v", osCause(err))
+		} else if added {
+			fmt.Fprintf(a.stdout, "history %s\n", h.Page())
 		}
 	}
 	a.trace(ctx, rep, o)

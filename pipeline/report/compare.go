@@ -20,8 +20,15 @@ const (
 // Changes. It leaves cur alone and returns an error where the two cannot be
 // compared: another schema, or real inputs on one side and stand-ins on the
 // other. A nil prev is fine and changes nothing. Both reports must be valid.
-func Compare(prev, cur *Report) error {
-	_, err := compare(prev, cur)
+// Regressions are what got worse by more than DefaultLimits.
+func Compare(prev, cur *Report) error { return DefaultLimits.Compare(prev, cur) }
+
+// Compare is Compare with limits of its own; the zero Limits are DefaultLimits.
+func (l Limits) Compare(prev, cur *Report) error {
+	if l == (Limits{}) {
+		l = DefaultLimits
+	}
+	_, err := l.compare(prev, cur)
 	return err
 }
 
@@ -50,7 +57,7 @@ type side struct {
 	bytes []int64 // by package that differs: its size there; -1 for others
 }
 
-func compare(prev, cur *Report) (*comparison, error) {
+func (l Limits) compare(prev, cur *Report) (*comparison, error) {
 	if prev == nil {
 		return nil, nil
 	}
@@ -82,8 +89,8 @@ func compare(prev, cur *Report) (*comparison, error) {
 			h.Changes = c.host(i+1, p, h)
 		}
 	}
-	cur.Regressions = DefaultLimits.Regressions(prev, cur)
-	cur.Previous = &Previous{Started: prev.Run.Started, Commit: prev.Run.Commit}
+	cur.Regressions = l.Regressions(prev, cur)
+	cur.Previous = &Previous{Started: prev.Run.Started, Commit: prev.Run.Commit, Limits: &l}
 	return c, nil
 }
 

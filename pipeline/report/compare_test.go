@@ -243,7 +243,7 @@ func TestDirection(t *testing.T) {
 func TestCompareWork(t *testing.T) {
 	const hosts, paths = 200, 20_000
 	prev, cur := bigReport(hosts, paths, "a"), bigReport(hosts, paths, "bb")
-	c, err := compare(prev, cur)
+	c, err := DefaultLimits.compare(prev, cur)
 	if err != nil {
 		t.Fatal(err)
 	}

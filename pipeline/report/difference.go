@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Difference compares prev with cur as Compare does, and writes for a terminal
+// Difference compares prev with cur as Limits.Compare does, and writes for a terminal
 // what is different: the two runs, then for every host of either its outcome
 // where that changed, how its closure grew, and each package whose paths
 // differ. Both reports must be valid.
-func Difference(w io.Writer, prev, cur *Report) error {
-	if err := Compare(prev, cur); err != nil {
+func Difference(w io.Writer, prev, cur *Report, l Limits) error {
+	if err := l.Compare(prev, cur); err != nil {
 		return err
 	}
 	before := make(map[string]*Host, len(prev.Hosts))

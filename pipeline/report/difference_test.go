@@ -21,13 +21,13 @@ func TestDifference(t *testing.T) {
 		"green/difference.txt":        {"interrupted/report.json", "green/report.json"},
 	} {
 		var b bytes.Buffer
-		if err := Difference(&b, read(files[0]), read(files[1])); err != nil {
+		if err := Difference(&b, read(files[0]), read(files[1]), Limits{}); err != nil {
 			t.Fatal(err)
 		}
 		checkText(t, b.String())
 		golden(t, name, b.Bytes())
 	}
-	if err := Difference(new(bytes.Buffer), read("green/report.json"), read("offline/report.json")); err == nil {
+	if err := Difference(new(bytes.Buffer), read("green/report.json"), read("offline/report.json"), Limits{}); err == nil {
 		t.Error("a run with stand-ins was compared with a real one")
 	}
 }

@@ -35,6 +35,10 @@ var documented = map[string]reflect.Type{
 	"Work":          reflect.TypeFor[Work](),
 	"Regression":    reflect.TypeFor[Regression](),
 	"Activity":      reflect.TypeFor[Activity](),
+	"Limits":        reflect.TypeFor[Limits](),
+	"Summary":       reflect.TypeFor[Summary](),
+	"SummaryHost":   reflect.TypeFor[SummaryHost](),
+	"SummaryStep":   reflect.TypeFor[SummaryStep](),
 }
 
 // field is a row of a table in the documentation.
@@ -74,7 +78,7 @@ func TestDocsFields(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s (-types +docs):\n%s", docsFile, diff)
 	}
-	for _, s := range []string{Schema, PushSchema} {
+	for _, s := range []string{Schema, PushSchema, SummarySchema} {
 		if !strings.Contains(docs, "`"+s+"`") {
 			t.Errorf("%s does not name the schema %s", docsFile, s)
 		}

@@ -18,6 +18,15 @@ func Plural(n int, noun string) string { return count(n, noun) }
 // Result is a host's outcome in a few words: "passed", "build failed".
 func (h *Host) Result() string { return h.result(clean) }
 
+// Outcome is the verdict on the run in words: its status, and that something
+// got worse in a run that passed.
+func (r *Report) Outcome() string {
+	if n := len(r.Regressions); n > 0 && r.Status == Passed {
+		return string(Passed) + ", with " + count(n, "regression")
+	}
+	return string(r.Status)
+}
+
 // FailureGroup is one failure and the hosts that it broke: a derivation that
 // all of them need, a push that failed as a whole.
 type FailureGroup struct {

@@ -60,7 +60,7 @@ func Markdown(w io.Writer, r *Report) error {
 
 func verdict(r *Report) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## %s: %s\n\n", orElse(code(r.Run.Fleet, maxNameRunes), "Fleet"), r.Status)
+	fmt.Fprintf(&b, "## %s: %s\n\n", orElse(code(r.Run.Fleet, maxNameRunes), "Fleet"), r.Outcome())
 	if r.Run.Inputs == "offline" {
 		b.WriteString("> **OFFLINE INPUTS: these systems are made from stand-ins. They are no NixOS. Do not deploy them.**\n")
 		if note := code(r.Run.InputsNote, maxMessageRunes); note != "" {

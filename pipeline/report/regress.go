@@ -1,17 +1,40 @@
 package report
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// BuildGoal is the share of builds that should succeed, the owner's goal.
+const BuildGoal = 0.95
 
 // Limits say how much worse a host may get from one run to the next before it
 // is called a regression.
 type Limits struct {
 	// Growth is the share by which a closure may grow: 0.1 is a tenth.
-	Growth float64
+	Growth float64 `json:"growth"`
 	// Slowdown is how many times as long a step may take: 2 is twice as long.
-	Slowdown float64
+	Slowdown float64 `json:"slowdown"`
 	// LeastSeconds is what a step must take longer at least to count: short
 	// steps vary by more than twice for no reason.
-	LeastSeconds float64
+	LeastSeconds float64 `json:"least_seconds"`
+}
+
+// String says what is allowed, without a full stop.
+func (l Limits) String() string {
+	return fmt.Sprintf("a closure may be %s %% larger, a step less than %s times as long or less than %s longer",
+		strconv.FormatFloat(l.Growth*100, 'f', -1, 64), strconv.FormatFloat(l.Slowdown, 'f', -1, 64), duration(l.LeastSeconds))
+}
+
+func (l Limits) validate() error {
+	for _, n := range []float64{l.Growth, l.Slowdown, l.LeastSeconds} {
+		if math.IsNaN(n) || n < 0 || n > maxSeconds {
+			return errors.New("limits: a number out of range")
+		}
+	}
+	return nil
 }
 
 // DefaultLimits are those of Compare.

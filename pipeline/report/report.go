@@ -170,6 +170,7 @@ type Count struct {
 type Previous struct {
 	Started time.Time `json:"started"`
 	Commit  string    `json:"commit,omitempty"`
+	Limits  *Limits   `json:"limits,omitempty"` // what was called a regression; nil in older reports
 }
 
 // Changes is what is different in a host's closure since the previous report.

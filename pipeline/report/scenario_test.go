@@ -13,6 +13,7 @@ var scenarios = map[string]func(t *testing.T) Report{
 	"green":             greenRun,
 	"nothing-sent":      secondRun,
 	"changed":           changedRun,
+	"regressed":         regressedRun,
 	"evaluation-failed": evaluationFailedRun,
 	"build-failed":      buildFailedRun,
 	"push-refused":      pushRefusedRun,
@@ -72,6 +73,31 @@ func changedRun(t *testing.T) Report {
 	}
 	built(b, c, now, allHosts...)
 	mustPush(t, b, pushOf(now, func(p pkg) bool { return p.salt == "2" || p.name == "glibc-2.41-1" }, allHosts...))
+	r := b.Finish(c.t)
+	mustCompare(t, &prev, &r)
+	return r
+}
+
+// regressedRun passes, but a closure is much larger and steps take much longer
+// than in the run before.
+func regressedRun(t *testing.T) Report {
+	prev := greenRun(t)
+	b, c := newRun(t, func(r *Run) { r.Started = r.Started.Add(24 * time.Hour); r.Commit = "9c41e07" })
+	c.advance(24 * time.Hour)
+	checked(b, c)
+	now := closures()
+	now["zephyrus"] = append(now["zephyrus"], pkg{"cuda-toolkit-12.4", "1", 3 << 30}, pkg{"linux-firmware-20250211", "1", 120 << 20})
+	for _, h := range allHosts {
+		built(b, c, now, h)
+		if h != "yoga" {
+			continue
+		}
+		// Its build took longer than that: its clock ran on.
+		b.StartStep(h, StepBuild)
+		c.advance(5*time.Minute + 20*time.Second)
+		b.EndStep(h, StepBuild, Passed, "")
+	}
+	mustPush(t, b, pushOf(now, func(p pkg) bool { return p.name == "cuda-toolkit-12.4" || p.name == "linux-firmware-20250211" }, allHosts...))
 	r := b.Finish(c.t)
 	mustCompare(t, &prev, &r)
 	return r

@@ -17,9 +17,13 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// schemaFile is the published JSON Schema. TestSchema writes it with -update:
-// the fields are those of the types, their descriptions those of docs/report.md.
-const schemaFile = "../../docs/schema/report-1.json"
+// schemaFile and summarySchemaFile are the published JSON Schemas. TestSchema
+// writes them with -update: the fields are those of the types, their
+// descriptions those of docs/report.md.
+const (
+	schemaFile        = "../../docs/schema/report-1.json"
+	summarySchemaFile = "../../docs/schema/run-1.json"
+)
 
 // object is a JSON object; encoding/json sorts its keys.
 type object = map[string]any
@@ -75,38 +79,62 @@ func TestSchema(t *testing.T) {
 		return defs[typ].(object)["properties"].(object)[name].(object)
 	}
 	field("Report", "schema")["const"] = Schema
+	field("Summary", "schema")["const"] = SummarySchema
 	field("Push", "schema")["const"] = PushSchema
 	field("Host", "name")["minLength"] = 1
+	field("SummaryHost", "name")["minLength"] = 1
+	checkSchema(t, schemaFile, Schema, "A run of the pantherOS pipeline", "Report", defs)
+	checkSchema(t, summarySchemaFile, SummarySchema, "A run of the pantherOS pipeline in a few lines", "Summary", defs)
+}
 
+// checkSchema compares a published schema with the one of a type, which has
+// those of defs that it refers to.
+func checkSchema(t *testing.T, file, schema, about, root string, defs object) {
+	t.Helper()
+	used := object{}
+	var use func(v any)
+	use = func(v any) {
+		switch v := v.(type) {
+		case object:
+			if ref, ok := v["$ref"].(string); ok {
+				name := strings.TrimPrefix(ref, "#/$defs/")
+				if _, known := used[name]; !known {
+					used[name] = defs[name]
+					use(defs[name])
+				}
+			}
+			for _, part := range v {
+				use(part)
+			}
+		}
+	}
+	use(object{"$ref": "#/$defs/" + root})
 	var want bytes.Buffer
 	enc := json.NewEncoder(&want)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(object{
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
-		"$id":     "https://gitlab.com/pantheros/pantheros/-/raw/main/docs/schema/report-1.json",
-		"title":   Schema,
-		"description": "A run of the pantherOS pipeline, see docs/report.md. Fields are added under this name, " +
+		"$id":     "https://gitlab.com/pantheros/pantheros/-/raw/main/docs/schema/" + filepath.Base(file),
+		"title":   schema,
+		"description": about + ", see docs/report.md. Fields are added under this name, " +
 			"never changed or removed: a reader must ignore those that it does not know.",
-		"$ref":  "#/$defs/Report",
-		"$defs": defs,
+		"$ref":  "#/$defs/" + root,
+		"$defs": used,
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if *update {
-		if err := os.MkdirAll(filepath.Dir(schemaFile), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(schemaFile, want.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(file, want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := os.ReadFile(schemaFile)
+	got, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want.String(), string(got)); diff != "" {
-		t.Errorf("%s (-types +file); run with -update if fields were added:\n%s", schemaFile, diff)
+		t.Errorf("%s (-types +file); run with -update if fields were added:\n%s", file, diff)
 	}
 }
 
@@ -149,9 +177,14 @@ func schemaOf(t *testing.T, field string, typ reflect.Type) object {
 // publishedSchema is the schema as a stock validator compiles it.
 func publishedSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
+	return compileSchema(t, schemaFile)
+}
+
+func compileSchema(t *testing.T, file string) *jsonschema.Schema {
+	t.Helper()
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	s, err := c.Compile(schemaFile)
+	s, err := c.Compile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +255,79 @@ func TestSchemaRefuses(t *testing.T) {
 		}
 		if check(text) == nil {
 			t.Errorf("%s: the schema accepts it", name)
+		}
+	}
+}
+
+// TestSummarySchema validates the summary of every stored report, which is read
+// back as it was, and breaks one in ways that the schema and ReadSummary refuse.
+func TestSummarySchema(t *testing.T) {
+	s := compileSchema(t, summarySchemaFile)
+	check := func(text string) error {
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Validate(v)
+	}
+	files, err := filepath.Glob("testdata/*/report.json")
+	if err != nil || len(files) < 8 {
+		t.Fatalf("found %d reports: %v", len(files), err)
+	}
+	for _, file := range files {
+		r, err := ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := WriteSummary(&b, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := check(b.String()); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		got, err := ReadSummary(b.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(r.Summarize(), *got); diff != "" {
+			t.Errorf("%s (-written +read):\n%s", file, diff)
+		}
+	}
+	r, err := ReadFile("testdata/regressed/report.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := WriteSummary(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	more := strings.Replace(text, `"fleet":`, `"weather": {"sky": 1}, "fleet":`, 1)
+	if _, err := ReadSummary([]byte(more)); err != nil || check(more) != nil || more == text {
+		t.Errorf("an unknown field: %v", err)
+	}
+	broken := map[string][2]string{
+		"schema":     {`"schema": "pantheros.run/1"`, `"schema": "pantheros.run/2"`},
+		"status":     {`"status": "passed"`, `"status": "fine"`},
+		"size":       {`"closure_bytes": `, `"closure_bytes": -1`},
+		"duration":   {`"seconds": `, `"seconds": -1`},
+		"checks":     {`"checks_passed": `, `"checks_passed": -1`},
+		"type":       {`"hosts": [`, `"hosts": 3, "was": [`},
+		"time":       {`"started": "`, `"started": "yesterday`},
+		"no name":    {`"name": "desktop"`, `"name": ""`},
+		"regression": {`"before_bytes": `, `"before_bytes": -1`},
+	}
+	for _, name := range slices.Sorted(maps.Keys(broken)) {
+		text := strings.Replace(text, broken[name][0], broken[name][1], 1)
+		if text == b.String() {
+			t.Errorf("%s: nothing was broken", name)
+		}
+		if check(text) == nil {
+			t.Errorf("%s: the schema accepts it", name)
+		}
+		if _, err := ReadSummary([]byte(text)); err == nil {
+			t.Errorf("%s: ReadSummary accepts it", name)
 		}
 	}
 }

@@ -70,6 +70,11 @@ func (r *Report) Validate() error {
 			return err
 		}
 	}
+	if p := r.Previous; p != nil && p.Limits != nil {
+		if err := p.Limits.validate(); err != nil {
+			return fmt.Errorf("previous.%v", err)
+		}
+	}
 	for i, g := range r.Regressions {
 		if err := g.validate(fmt.Sprintf("regressions[%d]", i)); err != nil {
 			return err

@@ -45,6 +45,7 @@ func TestBrowser(t *testing.T) {
 	b := pagetest.Start(t)
 	for scenario, screens := range map[string][]pagetest.Screen{
 		"changed":      {pagetest.Desktop, pagetest.DesktopDark, pagetest.Phone, pagetest.PhoneDark},
+		"regressed":    {pagetest.Desktop, pagetest.PhoneDark, pagetest.Phone},
 		"build-failed": {pagetest.PhoneDark},
 		"interrupted":  {pagetest.Phone},
 		"offline":      {pagetest.DesktopDark},
@@ -57,6 +58,9 @@ func TestBrowser(t *testing.T) {
 				p.Check(t)
 				if !screen.Dark {
 					p.CheckKeyboard(t)
+				}
+				if scenario == "regressed" {
+					checkRegressed(t, p)
 				}
 				paper := pagetest.Eval[string](t, p, `getComputedStyle(document.body).backgroundColor`)
 				want := "rgb(252, 252, 250)"
@@ -71,6 +75,23 @@ func TestBrowser(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// checkRegressed holds that a run with regressions has no green tick, and that
+// what got worse, and by how much, is on the screen without scrolling sideways.
+func checkRegressed(t *testing.T, p *pagetest.Page) {
+	t.Helper()
+	if class := pagetest.Eval[string](t, p, `document.querySelector("h1 .mark").getAttribute("class")`); class != "mark regressed" {
+		t.Errorf("the mark of the verdict is %q", class)
+	}
+	if text := pagetest.Eval[string](t, p, `document.querySelector("h1").textContent`); text != "All 4 hosts built and pushed, with 2 regressions." {
+		t.Errorf("the verdict is %q", text)
+	}
+	out := pagetest.Eval[[]string](t, p, `[...document.querySelectorAll("table.worse tr > :nth-child(-n+4)")]
+		.filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.textContent)`)
+	if len(out) > 0 {
+		t.Errorf("out of view: %q", out)
 	}
 }
 

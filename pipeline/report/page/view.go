@@ -23,6 +23,7 @@ type view struct {
 	sheet
 	*report.Report
 	Title    string
+	Mark     string // of the verdict: the run's status, or "regressed"
 	Verdict  string
 	Lede     []string
 	Figures  []figure
@@ -58,7 +59,12 @@ func newView(r *report.Report) *view {
 	v := &view{sheet: newSheet(), Report: r}
 	fleet := cmp.Or(r.Run.Fleet, "Fleet")
 	v.Verdict = verdict(r)
-	v.Title = fmt.Sprintf("%s, %s: %s", fleet, r.Run.Started.UTC().Format("2 Jan 2006"), r.Status)
+	v.Mark = string(r.Status)
+	if len(r.Regressions) > 0 && r.Status == report.Passed {
+		v.Mark = "regressed"
+		v.Verdict = strings.TrimSuffix(v.Verdict, ".") + ", with " + report.Plural(len(r.Regressions), "regression") + "."
+	}
+	v.Title = fmt.Sprintf("%s, %s: %s", fleet, r.Run.Started.UTC().Format("2 Jan 2006"), r.Outcome())
 	v.Failures = failures(r)
 	v.Worse, v.MoreWorse = regressions(r.Regressions)
 	v.Cards, v.MoreHost = cards(r)
@@ -137,7 +143,7 @@ func lede(r *report.Report, c *changes) []string {
 	if c != nil {
 		s = append(s, c.Sentence)
 	}
-	if n := len(r.Regressions); n > 0 {
+	if n := len(r.Regressions); n > 0 && r.Status != report.Passed { // else the verdict says so
 		s = append(s, report.Plural(n, "regression")+" since the previous run.")
 	}
 	return s
@@ -198,7 +204,7 @@ func figures(r *report.Report, c *checks) []figure {
 	var f []figure
 	if n := len(r.Hosts); n > 0 {
 		share := float64(passed) / float64(n)
-		f = append(f, figure{"Hosts", fmt.Sprintf("%d of %d", passed, n), percent(share) + ", goal 95 %", goal(share >= 0.95)})
+		f = append(f, figure{"Hosts", fmt.Sprintf("%d of %d", passed, n), percent(share) + ", goal 95 %", goal(share >= report.BuildGoal)})
 	}
 	if c.Total > 0 {
 		share := float64(c.Passed) / float64(c.Total)

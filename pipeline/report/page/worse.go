@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"strconv"
 
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
@@ -24,7 +25,7 @@ func regressions(list []report.Regression) (rows []worse, more int) {
 func newWorse(g report.Regression) worse {
 	if g.Kind == report.RegressionClosure {
 		share := float64(g.AfterBytes-g.BeforeBytes) / float64(max(g.BeforeBytes, 1))
-		return worse{g.Host, "closure", size(g.BeforeBytes), size(g.AfterBytes), "+" + percent(share)}
+		return worse{g.Host, "closure", size(g.BeforeBytes), size(g.AfterBytes), "+" + strconv.FormatFloat(share*100, 'f', 0, 64) + nbsp + "%"}
 	}
 	return worse{
 		g.Host, g.Step, duration(g.BeforeSeconds), duration(g.AfterSeconds),

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -44,7 +45,9 @@ func (r *run) host(ctx context.Context, h inventory.Host) builtHost {
 // empty if it failed.
 func (r *run) build(ctx context.Context, host, drv string) string {
 	began := r.startStep(host, report.StepBuild)
-	log := nixLog{onActivity: r.activity(host)}
+	log := nixLog{onActivity: r.activity(host), onRefusal: func(message string) {
+		r.event(Event{Kind: Note, Host: host, Step: report.StepBuild, Detail: message})
+	}}
 	r.rec.FetchedBytes(host, 0)
 	type state struct {
 		building       string
@@ -128,7 +131,7 @@ func (r *run) outputs(ctx context.Context, host string, drvs []string) {
 func (l *nixLog) summary() string {
 	var did []string
 	if l.built > 0 {
-		did = append(did, fmt.Sprintf("%d built", l.built))
+		did = append(did, fmt.Sprintf("%d built", l.built)+l.where())
 	}
 	if l.fetched > 0 {
 		did = append(did, fmt.Sprintf("%d fetched", l.fetched))
@@ -136,7 +139,28 @@ func (l *nixLog) summary() string {
 	if len(did) == 0 {
 		return "nothing to build"
 	}
+	for _, machine := range slices.Sorted(maps.Keys(l.refused)) {
+		did = append(did, "not on "+machineName(machine)+", which could not")
+	}
 	return strings.Join(did, ", ")
+}
+
+// where says which machines built, if not this one alone.
+func (l *nixLog) where() string {
+	var parts []string
+	for _, machine := range slices.Sorted(maps.Keys(l.on)) {
+		parts = append(parts, fmt.Sprintf("%d on %s", l.on[machine], machineName(machine)))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// machineName is a builder's store address without its settings.
+func machineName(address string) string {
+	name, _, _ := strings.Cut(address, "?")
+	return report.Line(name)
 }
 
 // explain finds out which derivation failed and what it printed.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/json"
 	"path"
 	"regexp"
@@ -51,7 +52,14 @@ type nixLog struct {
 	done, expected int    // builds, as Nix counts them
 	built, fetched int    // builds and substitutions that ended
 
-	drvs []string // derivations built, the first of them
+	drvs []string       // derivations built, the first of them
+	on   map[string]int // builds that ended, by the machine that was named for them
+
+	// onRefusal, if set, is told of each machine that could not build, once, with
+	// why; Nix then builds elsewhere.
+	onRefusal func(message string)
+	refused   map[string]bool
+	plain     string // the last plain line: what ssh says
 
 	copying map[uint64]int64 // bytes so far of the copies under way
 	copied  int64            // bytes of the copies that ended
@@ -69,8 +77,12 @@ type nixActivity struct {
 type nixBuild struct {
 	drv     string
 	path    string // of a fetch
+	on      string // the machine that builds it, where Nix named one
 	log     tail
 	message string // why it failed, as Nix words it
+	// nested counts the activities in which another machine's Nix tells of the
+	// same build.
+	nested int
 }
 
 type nixEvent struct {
@@ -87,6 +99,7 @@ type nixEvent struct {
 func (l *nixLog) line(line string) {
 	rest, isEvent := strings.CutPrefix(line, "@nix ")
 	if !isEvent {
+		l.plain = line
 		l.output.add(line)
 		return
 	}
@@ -109,16 +122,27 @@ func (l *nixLog) line(line string) {
 func (l *nixLog) start(e nixEvent) {
 	switch e.Type {
 	case activityBuilds:
-		l.buildsID = e.ID
+		// Others that begin in the meantime are of machines that build for this one.
+		if l.buildsID == 0 {
+			l.buildsID = e.ID
+		}
 	case activityBuild:
-		if drv := e.str(0); drv != "" {
-			l.track(e.ID, &nixBuild{drv: drv})
+		drv := e.str(0)
+		if b := l.findRunning(drv); b != nil {
+			b.nested++
+			l.track(e.ID, b)
+		} else if drv != "" {
+			l.track(e.ID, &nixBuild{drv: drv, on: e.str(1)})
 			l.tell(nixActivity{kind: report.ActivityBuild, path: drv, from: e.str(1)})
 		}
 	case activitySubstitute:
 		l.track(e.ID, &nixBuild{path: e.str(0)})
 		l.tell(nixActivity{kind: report.ActivityFetch, path: e.str(0), from: e.str(1)})
 	case activityCopyPath:
+		// Other copies are to and from machines that build.
+		if !l.isFetching(e.str(0)) {
+			return
+		}
 		if l.copying == nil {
 			l.copying = map[uint64]int64{}
 		}
@@ -154,6 +178,9 @@ func (l *nixLog) stop(id uint64) {
 		delete(l.copying, id)
 		return
 	}
+	if id == l.buildsID {
+		l.buildsID = 0
+	}
 	b := l.running[id]
 	if b == nil {
 		return
@@ -164,7 +191,17 @@ func (l *nixLog) stop(id uint64) {
 		l.tell(nixActivity{kind: report.ActivityFetch, path: b.path, status: report.Passed})
 		return
 	}
+	if b.nested > 0 {
+		b.nested--
+		return
+	}
 	l.built++
+	if b.on != "" {
+		if l.on == nil {
+			l.on = map[string]int{}
+		}
+		l.on[b.on]++
+	}
 	if len(l.drvs) < maxOutputs {
 		l.drvs = append(l.drvs, b.drv)
 	}
@@ -189,7 +226,7 @@ func (l *nixLog) result(e nixEvent) {
 		}
 	case e.Type == resultProgress && l.isCopying(e.ID):
 		l.copying[e.ID] = max(0, int64(e.num(0)))
-	case e.Type == resultProgress && e.ID == l.buildsID:
+	case e.Type == resultProgress && l.buildsID != 0 && e.ID == l.buildsID:
 		l.done, l.expected = e.num(0), e.num(1)
 	}
 }
@@ -211,15 +248,59 @@ func (l *nixLog) isRunning(b *nixBuild) bool {
 // drvPaths finds derivations in a message, whatever the words around them.
 var drvPaths = regexp.MustCompile(`/[\w+./?=-]+\.drv`)
 
+// What Nix says, in its build hook, of a machine that could not build, and of a
+// build that failed on one (build-remote.cc). Both are errors to Nix, without
+// raw_msg as all that the hook says.
+var (
+	refusal     = regexp.MustCompile(`^cannot build on '([^']+)': `)
+	failedThere = regexp.MustCompile(`^error: build of '([^']+)' on '[^']+' failed: (.+)$`)
+	logHere     = regexp.MustCompile(`;? [Ll]ast \d+ log lines?:.*$`) // in the same message; the log is had apart
+)
+
+// hookMessage takes a message of the build hook.
+func (l *nixLog) hookMessage(message string) {
+	if m := refusal.FindStringSubmatch(message); m != nil {
+		l.refuse(m[1], message)
+	} else if m := failedThere.FindStringSubmatch(message); m != nil {
+		// It knows the builder's exit code; what Nix says here later has the hook's.
+		if b := l.find(m[1]); b != nil {
+			b.message = logHere.ReplaceAllString(m[2], "")
+		}
+	}
+}
+
+func (l *nixLog) refuse(machine, message string) {
+	if l.refused[machine] || len(l.refused) >= recentBuilds {
+		return
+	}
+	if l.refused == nil {
+		l.refused = map[string]bool{}
+	}
+	l.refused[machine] = true
+	if l.onRefusal == nil {
+		return
+	}
+	message = strings.Replace(message, machine, machineName(machine), 1)
+	if l.plain != "" {
+		message += " (" + oneLine(l.plain) + ")"
+		l.plain = ""
+	}
+	l.onRefusal(message)
+}
+
 func (l *nixLog) msg(e nixEvent) {
 	if e.Level <= levelNotice {
 		l.output.add(e.Msg)
 	}
-	if e.Level != levelError || e.RawMsg == nil { // traces are errors without raw_msg
+	if e.Level != levelError {
 		return
 	}
-	l.said.add(e.Msg)
+	if e.RawMsg == nil { // so are traces
+		l.hookMessage(oneLine(e.Msg))
+		return
+	}
 	message := oneLine(*e.RawMsg)
+	l.said.add(e.Msg)
 	if len(l.errors) < recentBuilds {
 		l.errors = append(l.errors, message)
 	}
@@ -228,7 +309,7 @@ func (l *nixLog) msg(e nixEvent) {
 	for _, drv := range drvPaths.FindAllString(*e.RawMsg, -1) {
 		known := slices.ContainsFunc(l.failed, func(b *nixBuild) bool { return b.drv == drv })
 		if b := l.find(drv); b != nil && !known {
-			b.message = message
+			b.message = cmp.Or(b.message, message)
 			l.failed = append(l.failed, b)
 			if !l.isRunning(b) {
 				l.tell(nixActivity{kind: report.ActivityBuild, path: b.drv, status: report.Failed})
@@ -237,11 +318,28 @@ func (l *nixLog) msg(e nixEvent) {
 	}
 }
 
-func (l *nixLog) find(drv string) *nixBuild {
+// findRunning is the build of drv that is under way, nil if there is none.
+func (l *nixLog) findRunning(drv string) *nixBuild {
 	for _, b := range l.running {
-		if b.drv == drv {
+		if b.drv == drv && drv != "" {
 			return b
 		}
+	}
+	return nil
+}
+
+func (l *nixLog) isFetching(path string) bool {
+	for _, b := range l.running {
+		if b.drv == "" && b.path == path {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *nixLog) find(drv string) *nixBuild {
+	if b := l.findRunning(drv); b != nil {
+		return b
 	}
 	for _, b := range l.recent {
 		if b.drv == drv {
@@ -293,9 +391,11 @@ func (l *nixLog) fetching() int {
 
 // building names the derivations under way, without hash and ".drv", sorted.
 func (l *nixLog) building() []string {
+	builds := map[*nixBuild]bool{} // each once, whatever tells of it
 	var names []string
 	for _, b := range l.running {
-		if b.drv != "" {
+		if b.drv != "" && !builds[b] {
+			builds[b] = true
 			names = append(names, drvName(b.drv))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -205,4 +206,63 @@ func TestCut(t *testing.T) {
 			t.Errorf("oneLine(%q) = %q, want %q", in, got, want)
 		}
 	}
+}
+
+// The logs were printed with two machines that build, of which the first cannot
+// be reached: a build that fails there, one that is there already, and one that
+// goes well. The other machine's Nix tells of each build too.
+func TestNixLogBuilders(t *testing.T) {
+	for _, version := range []string{"2.26.3", "2.34.8"} {
+		t.Run(version, func(t *testing.T) {
+			var log nixLog
+			var refused, ended []string
+			log.onRefusal = func(message string) { refused = append(refused, message) }
+			log.onActivity = func(a nixActivity) {
+				if a.status != "" {
+					ended = append(ended, drvName(a.path)+" "+string(a.status))
+				}
+			}
+			for line := range strings.Lines(readFile(t, "testdata/nixlog/builders-"+version+".log")) {
+				log.line(strings.TrimSuffix(line, "\n"))
+			}
+			b := log.failure()
+			if b == nil || drvName(b.drv) != "nixos-system-beta" {
+				t.Fatalf("failed: %+v", b)
+			}
+			if !strings.Contains(b.message, "failed with exit code 3") || strings.Contains(b.message, "log lines") {
+				t.Errorf("message %q, want that of the machine that built, without its log", b.message)
+			}
+			if diff := cmp.Diff([]string{"compiling", "cc: bad input"}, b.log.all()); diff != "" {
+				t.Errorf("its log (-want +got):\n%s", diff)
+			}
+			if len(refused) != 1 || !strings.HasPrefix(refused[0], "cannot build on 'ssh-ng://nix@127.0.0.1': ") ||
+				!strings.HasSuffix(refused[0], "(ssh: connect to host 127.0.0.1 port 22: Connection refused)") {
+				t.Errorf("refusals %q", refused)
+			}
+			// A failure may be told twice, see Builder.EndActivity.
+			slices.Sort(ended)
+			if diff := cmp.Diff([]string{"common-1.0 passed", "nixos-system-alpha passed", "nixos-system-beta failed"}, slices.Compact(ended)); diff != "" {
+				t.Errorf("builds (-want +got):\n%s", diff)
+			}
+			// Of what it counts, the other machine's counts are no part.
+			if log.done != 2 || log.expected < 2 {
+				t.Errorf("done %d of %d", log.done, log.expected)
+			}
+			if n := log.fetchedBytes(); n != 0 {
+				t.Errorf("%d bytes count as fetched, which were copied from a machine that builds", n)
+			}
+			if got, want := log.summary(), "3 built (3 on ssh-ng://localhost), not on ssh-ng://nix@127.0.0.1, which could not"; got != want {
+				t.Errorf("summary %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

@@ -36,7 +36,7 @@ func (a *app) workshop(ctx context.Context, p *project, tell func(string)) (*wor
 	if err != nil {
 		return nil, environmentError("finding panther's own file: %v", err)
 	}
-	env := local.Environment{Nix: nix, Store: a.store, State: p.state, Programs: filepath.Dir(self)}
+	env := local.Environment{Nix: nix, Store: a.store, State: p.state, Programs: filepath.Dir(self), Builders: a.builders}
 	if a.store != "auto" && a.store != "system" {
 		if env.Store, err = filepath.Abs(a.store); err != nil {
 			return nil, environmentError("finding %s: %v", a.store, err)
@@ -77,6 +77,9 @@ func (a *app) workshop(ctx context.Context, p *project, tell func(string)) (*wor
 		}
 		if a.store != "auto" {
 			args = append(args, "--store", env.Store)
+		}
+		if a.builders != "" {
+			args = append(args, "--builders", a.builders)
 		}
 		w.nixCommand = pipeline.ShellWords(append(args, "nix")...)
 	}

@@ -20,6 +20,7 @@ type app struct {
 	store    string
 	nixDir   string
 	stateDir string
+	builders string
 	jobs     int
 	json     bool
 	quiet    bool
@@ -65,6 +66,7 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVar(&a.store, "store", "auto", "where Nix builds: system, the root folder of a store, or auto (the system's for real inputs with an installed Nix, else STATE/store)")
 	flags.StringVar(&a.nixDir, "nix", "", "folder of the nix command (default: PATH, then STATE/nix/*/bin)")
 	flags.StringVar(&a.stateDir, "state", "", "folder for what is kept between runs (default: .panther beside the flake's folder)")
+	flags.StringVar(&a.builders, "builders", "", "machines that build for this one, as in Nix's setting: 'ssh-ng://nix@HOST x86_64-linux KEYFILE 8; ...' or @FILE")
 	flags.IntVar(&a.jobs, "jobs", 0, "hosts at once (default: by processors, memory and number of hosts)")
 	flags.BoolVar(&a.json, "json", false, "print the result as JSON on standard output, and nothing else there")
 	flags.BoolVar(&a.quiet, "quiet", false, "print no progress")
@@ -100,6 +102,13 @@ func (a *app) checkFlags() error {
 	}
 	if a.store == "" {
 		return usageError("--store is empty; it has to be auto, system or a folder")
+	}
+	if a.builders != "" {
+		builders, err := local.CheckBuilders(a.builders)
+		if err != nil {
+			return usageError("--builders: %v", err)
+		}
+		a.builders = builders
 	}
 	return nil
 }

@@ -175,6 +175,7 @@ func TestRealHosts(t *testing.T) {
 				for _, p := range validation.Problems {
 					t.Errorf("%s: %s", p.Check, p.Message)
 				}
+				t.Logf("it said:\n%s", stderr)
 				for line := range strings.Lines(stderr) {
 					if strings.Contains(line, "evaluation warning:") || strings.Contains(line, "trace: warning:") {
 						t.Errorf("warning: %s", strings.TrimSpace(line))

@@ -154,11 +154,13 @@ func TestCallArguments(t *testing.T) {
 	}
 	env := []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "PANTHEROS_INPUTS=real", "PANTHEROS_BUILDERS=ssh://a x86_64-linux ; ssh://b * $(id)",
+		"PANTHEROS_BUILDER_KEY=/tmp/builder", "PANTHEROS_BUILDER_KNOWN_HOSTS=/tmp/known_hosts",
 		"PANTHEROS_SUBSTITUTERS=https://a https://b", "PANTHEROS_CACHE=s3://bucket?region=x", "PANTHEROS_SIGNING_KEY=/tmp/key",
 		"AWS_ACCESS_KEY_ID=hunter2", "AWS_SECRET_ACCESS_KEY=hunter2", "PCACHE_TOKEN=hunter2", "PANTHEROS_ID_TOKEN=hunter2",
 		"CI_JOB_ID=7", "CI_COMMIT_SHA=abc",
 	}
-	const settings = "call\n--progress=plain\n--inputs=real\n--builders=ssh://a x86_64-linux ; ssh://b * $(id)\n--commit=abc\n--substituters=https://a\n--substituters=https://b\n"
+	const settings = "call\n--progress=plain\n--inputs=real\n--builders=ssh://a x86_64-linux ; ssh://b * $(id)\n" +
+		"--builder-key=file:/tmp/builder\n--builder-known-hosts=/tmp/known_hosts\n--commit=abc\n--substituters=https://a\n--substituters=https://b\n"
 	const keys = "--aws-access-key-id=env:AWS_ACCESS_KEY_ID\n--aws-secret-access-key=env:AWS_SECRET_ACCESS_KEY\n"
 	const role = "--aws-role-arn=arn:aws:iam::1:role/x\n--aws-web-identity-token=env:PANTHEROS_ID_TOKEN\n"
 	const cache, token = "--cache=s3://bucket?region=x\n--signing-key=file:/tmp/key\n", "--attic-token=env:PCACHE_TOKEN\n"

@@ -20,6 +20,10 @@ type Environment struct {
 	State string
 	// Offline is true when nothing is to be fetched.
 	Offline bool
+	// Builders are machines that build for this one, in the form of Nix's setting
+	// of that name, see CheckBuilders; empty: with the system's store what its
+	// settings say, else none.
+	Builders string
 	// Programs is a folder to look for pcache in, besides the caller's PATH.
 	Programs string
 	// Getenv looks up the caller's environment.
@@ -102,6 +106,9 @@ func (e Environment) Shell() (*Shell, error) {
 		"GIT_TERMINAL_PROMPT=0",
 	}
 	names := slices.Clone(passed)
+	if e.Builders != "" && !e.System() {
+		names = append(names, "SSH_AUTH_SOCK")
+	}
 	if !e.Offline {
 		names = append(names, passedOnline...)
 	}
@@ -132,6 +139,14 @@ func (e Environment) Shell() (*Shell, error) {
 	}
 	if e.Offline {
 		settings = append(settings, "substituters =")
+	}
+	if e.Builders != "" {
+		own, _ := getenv("NIX_SSHOPTS")
+		env = append(env, "NIX_SSHOPTS="+strings.TrimSpace(own+" "+sshOptions))
+		settings = append(settings, "builders = "+e.Builders)
+		if !e.Offline {
+			settings = append(settings, "builders-use-substitutes = true")
+		}
 	}
 	env = append(env, "NIX_CONFIG="+strings.Join(settings, "\n"))
 	var cache []string
@@ -175,13 +190,18 @@ func (e Environment) privateStore(path string) (settings, env []string, err erro
 		"sandbox = true",
 		"sandbox-fallback = false",
 		"sandbox-paths = /bin/sh=" + busybox,
-		"build-hook =",
-		"builders =",
 		"max-jobs = auto",
 		// How often to look, in seconds, whether a derivation that another host's
 		// build was at is there: hosts share most of theirs.
 		"build-poll-interval = 1",
 		"flake-registry =",
+	}
+	if e.Builders == "" {
+		settings = append(settings, "build-hook =", "builders =")
+	} else {
+		// Nix's default is the program that it takes itself for, which a Nix started
+		// through a loader gets wrong.
+		settings = append(settings, "build-hook = "+filepath.Join(e.Nix.Dir, "nix")+" __build-remote")
 	}
 	if os.Geteuid() == 0 && !groupExists("nixbld") {
 		settings = append(settings, "build-users-group =")

@@ -92,6 +92,39 @@ func TestEnvironmentPrivate(t *testing.T) {
 	}
 }
 
+// With builders Nix has a hook that starts it by its full path, and ssh asks
+// nobody anything and finds the caller's agent; without them it has none.
+func TestEnvironmentBuilders(t *testing.T) {
+	nix := Nix{Dir: nixtest.Bin(t), Private: true}
+	const builders = "ssh-ng://nix@builder x86_64-linux - 8"
+	own := map[string]string{"PATH": "/bin", "NIX_SSHOPTS": "-p 2222", "SSH_AUTH_SOCK": "/run/agent"}
+	for _, offline := range []bool{true, false} {
+		shell, err := Environment{
+			Nix: nix, State: t.TempDir(), Offline: offline, Builders: builders,
+			Getenv: func(name string) (string, bool) { value, ok := own[name]; return value, ok },
+		}.Shell()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"NIX_SSHOPTS=-p 2222 " + sshOptions, "SSH_AUTH_SOCK=/run/agent"} {
+			if !slices.Contains(shell.Env, want) {
+				t.Errorf("%q lacks %q", shell.Env, want)
+			}
+		}
+		config := shell.Env[slices.IndexFunc(shell.Env, func(v string) bool { return strings.HasPrefix(v, "NIX_CONFIG=") })]
+		settings := strings.Split(strings.TrimPrefix(config, "NIX_CONFIG="), "\n")
+		for _, want := range []string{"builders = " + builders, "build-hook = " + nix.Dir + "/nix __build-remote"} {
+			if !slices.Contains(settings, want) {
+				t.Errorf("%q lacks %q", settings, want)
+			}
+		}
+		// Offline nothing is fetched, there as here.
+		if got := slices.Contains(settings, "builders-use-substitutes = true"); got == offline {
+			t.Errorf("offline %t: builders-use-substitutes is %t", offline, got)
+		}
+	}
+}
+
 func TestEnvironmentSystem(t *testing.T) {
 	for name, e := range map[string]Environment{
 		"installed, real inputs": {Store: "auto"},

@@ -67,12 +67,14 @@ var layers = []struct {
 
 	// Commands may use everything on their own side. pcache prints a section
 	// of the report, so it knows the report's types.
-	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "pipeline/report"}, []string{"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "github.com/vbauerster/mpb/v8", "golang.org/x/sync", "golang.org/x/term"}},
+	{"cmd/pcache", []string{"internal/*", "internal/*/*", "cmd/pcache/*", "cmd/terminal", "pipeline/report"}, []string{"github.com/coreos/go-systemd/v22", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "golang.org/x/sync", "golang.org/x/term"}},
 	{"cmd/pcache/config", []string{"internal/nix", "internal/nixconf", "internal/binarycache", "internal/blob/remote"}, []string{"github.com/pelletier/go-toml/v2"}},
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
 	{"tools/gitlab", nil, nil},   // tests alone
 	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},
-	{"cmd/panther", []string{"pipeline", "pipeline/*", "pipeline/report/*", "cmd/panther/*"}, []string{"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/sys"}},
+	{"cmd/panther", []string{"pipeline", "pipeline/*", "pipeline/report/*", "cmd/panther/*", "cmd/terminal"}, []string{"github.com/spf13/cobra", "golang.org/x/sys"}},
+	{"cmd/terminal", nil, []string{"golang.org/x/sys", "golang.org/x/term"}},
+	{"cmd/terminal/terminaltest", nil, []string{"golang.org/x/sys"}},
 	{"cmd/panther/trace", []string{"pipeline/report"}, []string{"github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/trace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace", "go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"}},
 	{"cmd/panther/trace/tracetest", nil, []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"}},
 	{"cmd/panther/local", []string{"pipeline"}, []string{"golang.org/x/sys"}},

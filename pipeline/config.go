@@ -115,10 +115,14 @@ type Event struct {
 	// Done and Total count what Unit says; Total is 0 where it is not known.
 	Done, Total int64
 	Unit        string // "derivations", "bytes"
-	// Fetching is how many store paths a build is fetching at present, and
-	// Fetched the bytes of NARs that it has fetched so far.
-	Fetching int
-	Fetched  int64
+	// Building names the derivations that a build has under way, in the order
+	// in which they were started.
+	Building []string
+	// Fetching is how many store paths a build is fetching at present, Fetched
+	// the bytes of NARs that it has fetched so far, and FetchTotal those that
+	// it will have fetched, 0 where that is not known.
+	Fetching            int
+	Fetched, FetchTotal int64
 }
 
 // EventKind is the kind of an Event.

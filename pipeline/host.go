@@ -52,7 +52,7 @@ func (r *run) build(ctx context.Context, host, drv string) string {
 	type state struct {
 		building       string
 		done, expected int
-		fetched        int64
+		fetched, total int64
 	}
 	var shown state
 	out, err := r.Shell.Run(ctx, Command{
@@ -60,12 +60,13 @@ func (r *run) build(ctx context.Context, host, drv string) string {
 		Argv: []string{"nix", "build", "--no-link", "--json", "--log-format", "internal-json", "-v", drv + "^out"},
 		OnStderr: func(line string) {
 			log.line(line)
-			if now := (state{strings.Join(log.building(), " "), log.done, log.expected, log.fetchedBytes()}); now != shown {
+			building := log.building()
+			if now := (state{strings.Join(building, " "), log.done, log.expected, log.fetchedBytes(), log.fetchTotal()}); now != shown {
 				shown = now
 				r.event(Event{
 					Kind: StepProgress, Host: host, Step: report.StepBuild, Detail: now.building,
 					Done: int64(now.done), Total: int64(now.expected), Unit: "derivations",
-					Fetching: log.fetching(), Fetched: now.fetched,
+					Building: building, Fetching: log.fetching(), Fetched: now.fetched, FetchTotal: now.total,
 				})
 			}
 		},

@@ -3,7 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"encoding/json"
-	"path"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,8 +19,9 @@ const (
 	activityBuild      = 105
 	activitySubstitute = 108
 
-	resultLogLine  = 101
-	resultProgress = 105
+	resultLogLine     = 101
+	resultProgress    = 105
+	resultSetExpected = 106
 
 	levelError  = 0
 	levelNotice = 2
@@ -63,6 +64,7 @@ type nixLog struct {
 
 	copying map[uint64]int64 // bytes so far of the copies under way
 	copied  int64            // bytes of the copies that ended
+	toCopy  map[uint64]int64 // bytes that an activity expects to be copied in all
 }
 
 // nixActivity is the start, the end or the late failure of a build or fetch.
@@ -172,6 +174,15 @@ func (l *nixLog) fetchedBytes() int64 {
 	return n
 }
 
+// fetchTotal is how many bytes are to be fetched in all, as far as Nix said.
+func (l *nixLog) fetchTotal() int64 {
+	n := int64(0)
+	for _, b := range l.toCopy {
+		n += b
+	}
+	return n
+}
+
 func (l *nixLog) stop(id uint64) {
 	if n, ok := l.copying[id]; ok {
 		l.copied += n
@@ -226,6 +237,11 @@ func (l *nixLog) result(e nixEvent) {
 		}
 	case e.Type == resultProgress && l.isCopying(e.ID):
 		l.copying[e.ID] = max(0, int64(e.num(0)))
+	case e.Type == resultSetExpected && e.num(0) == activityCopyPath:
+		if l.toCopy == nil {
+			l.toCopy = map[uint64]int64{}
+		}
+		l.toCopy[e.ID] = max(0, int64(e.num(1)))
 	case e.Type == resultProgress && l.buildsID != 0 && e.ID == l.buildsID:
 		l.done, l.expected = e.num(0), e.num(1)
 	}
@@ -389,30 +405,23 @@ func (l *nixLog) fetching() int {
 	return n
 }
 
-// building names the derivations under way, without hash and ".drv", sorted.
+// building names the derivations under way, without hash and ".drv", in the
+// order in which they were started.
 func (l *nixLog) building() []string {
 	builds := map[*nixBuild]bool{} // each once, whatever tells of it
 	var names []string
-	for _, b := range l.running {
-		if b.drv != "" && !builds[b] {
+	for _, id := range slices.Sorted(maps.Keys(l.running)) { // Nix counts them up
+		if b := l.running[id]; b.drv != "" && !builds[b] {
 			builds[b] = true
 			names = append(names, drvName(b.drv))
 		}
 	}
-	slices.Sort(names)
 	return names
 }
 
 // drvName is the name of a derivation: what follows the hash in its path. A
 // builder can put activities of its own making into the log, so it is cleaned.
-func drvName(drv string) string {
-	drv = report.Line(drv)
-	base := strings.TrimSuffix(path.Base(drv), ".drv")
-	if _, name, ok := strings.Cut(base, "-"); ok {
-		return name
-	}
-	return base
-}
+func drvName(drv string) string { return report.PathName(report.Line(drv)) }
 
 func (e *nixEvent) str(i int) string {
 	var s string

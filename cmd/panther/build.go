@@ -129,7 +129,7 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	display := a.newDisplay(p, o.hosts)
+	display := a.newDisplay(p, o, previous)
 	cfg := pipeline.Config{
 		Inventory: p.inv,
 		FlakeDir:  p.flake,
@@ -151,7 +151,7 @@ func (a *app) pipeline(ctx context.Context, o options) error {
 	closeCheckpoints := func() {}
 	if o.report != "" {
 		c := newCheckpoints(o.write,
-			func(err error) { a.tellf("the report of the run so far: %v", err) })
+			func(err error) { display.note(fmt.Sprintf("panther: the report of the run so far: %v", err)) })
 		cfg.Checkpoint, closeCheckpoints = c.mark, c.close
 	}
 	rep, err := pipeline.Run(ctx, cfg)

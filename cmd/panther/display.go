@@ -3,12 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
+	"gitlab.com/pantheros/pantheros/cmd/terminal"
 	"gitlab.com/pantheros/pantheros/pipeline"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
@@ -16,39 +14,40 @@ import (
 // display shows a run as it happens, on standard error.
 type display interface {
 	event(pipeline.Event)
-	// close ends it and leaves the terminal as it was.
+	// note shows a line that is about the run and none of its events.
+	note(text string)
+	// close ends it and leaves the terminal as it was. It may be called more
+	// than once, and while an event is being shown.
 	close()
 }
 
 // newDisplay chooses a display: a live region on a terminal, plain lines
-// elsewhere, nothing with --quiet.
-func (a *app) newDisplay(p *project, hosts []string) display {
-	if a.quiet {
-		return silence{}
-	}
+// elsewhere, nothing but notes with --quiet.
+func (a *app) newDisplay(p *project, o options, previous *report.Report) display {
+	hosts, last := o.hosts, report.StepBuild
 	if len(hosts) == 0 {
 		hosts = p.inv.HostNames()
 	}
-	f, ok := a.stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
-		return &lines{w: a.stderr}
+	if o.scope == pipeline.ScopeCheck {
+		last = report.StepEvaluate
 	}
-	_, plain := os.LookupEnv("NO_COLOR")
-	size := func() (columns, rows int) {
-		columns, rows, err := term.GetSize(int(f.Fd()))
-		if err != nil || columns < 1 || rows < 1 {
-			return 80, 24
-		}
-		return columns, rows
+	var d display = &lines{w: a.stderr}
+	if a.quiet {
+		d = silence{a.stderr}
+	} else if region, ok := terminal.On(a.stderr); ok {
+		l := newLive(region, p.inv.Fleet.Name, hosts, last, newPast(previous), terminal.Colored())
+		l.start()
+		d = l
 	}
-	l := newLive(f, hosts, size, !plain)
-	l.start()
-	return l
+	a.display.Store(&d)
+	return d
 }
 
-type silence struct{}
+// silence shows notes alone.
+type silence struct{ w io.Writer }
 
 func (silence) event(pipeline.Event) {}
+func (s silence) note(text string)   { fmt.Fprintln(s.w, text) }
 func (silence) close()               {}
 
 // lines prints a line for each thing that happened.
@@ -59,9 +58,18 @@ type lines struct {
 
 func (l *lines) close() {}
 
-func (l *lines) event(e pipeline.Event) {
+func (l *lines) note(text string) { l.print(text + "\n") }
+
+func (l *lines) event(e pipeline.Event) { l.print(plainLine(e)) }
+
+func (l *lines) print(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	_, _ = io.WriteString(l.w, text) // there is nobody left to tell
+}
+
+// plainLine is an event as a line; empty if it is not worth one.
+func plainLine(e pipeline.Event) string {
 	subject := e.Step
 	if e.Host != "" {
 		subject = e.Host + ": " + e.Step
@@ -69,18 +77,19 @@ func (l *lines) event(e pipeline.Event) {
 	switch e.Kind {
 	case pipeline.StepStarted:
 		if e.Detail != "" {
-			fmt.Fprintf(l.w, "%s: %s\n", subject, e.Detail)
+			return fmt.Sprintf("%s: %s\n", subject, e.Detail)
 		} else if e.Step == report.StepPush {
-			fmt.Fprintf(l.w, "%s: started\n", subject)
+			return fmt.Sprintf("%s: started\n", subject)
 		}
 	case pipeline.StepFinished:
-		fmt.Fprintf(l.w, "%s: %s after %s%s\n", subject, e.Status, seconds(e.Seconds), after(": ", e.Detail))
+		return fmt.Sprintf("%s: %s after %s%s\n", subject, e.Status, seconds(e.Seconds), after(": ", e.Detail))
 	case pipeline.Note:
 		if subject != "" {
 			subject += ": "
 		}
-		fmt.Fprintf(l.w, "%s%s\n", subject, e.Detail)
+		return fmt.Sprintf("%s%s\n", subject, e.Detail)
 	}
+	return ""
 }
 
 func after(prefix, s string) string {

@@ -2,56 +2,58 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
 
+	"gitlab.com/pantheros/pantheros/cmd/terminal"
 	"gitlab.com/pantheros/pantheros/pipeline"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
 const (
 	repaintEvery = 200 * time.Millisecond
-	maxColumns   = 80
+	// wide is the width from which on lines have columns.
+	wide = 64
 )
 
-// live keeps a region at the bottom of a terminal up to date: a line for what
-// the fleet as a whole is at, then one for each host. What is worth keeping
-// goes above it and scrolls away.
+// live shows a run in a region at the bottom of a terminal: a line for the run,
+// one for what the fleet as a whole is at, then one for each host. What is worth
+// keeping goes above it and scrolls away.
 type live struct {
-	w     io.Writer
-	size  func() (columns, rows int)
-	color bool
-	now   func() time.Time
+	region *terminal.Region
+	fleet  string
+	last   string // the step that a host is done with
+	color  bool
+	now    func() time.Time
+	past   past
+	stop   func()
 
-	mu      sync.Mutex
-	fleet   liveLine
-	hosts   []string
-	state   map[string]*liveLine
-	painted int      // lines of the region that are on the screen
-	shown   []string // as they are
-	stop    chan struct{}
-	stopped sync.WaitGroup
+	mu    sync.Mutex
+	began time.Time
+	step  liveLine // of the fleet
+	hosts []string
+	state map[string]*liveLine
 }
 
 // liveLine is what one line tells.
 type liveLine struct {
-	step        string
-	status      report.Status // empty while the step is under way
-	began       time.Time
-	took        float64
-	detail      string
-	done, total int64
-	unit        string
-	bad         bool // something failed, even if a later step did not
+	step     string
+	status   report.Status // empty while the step is under way
+	began    time.Time
+	took     float64
+	detail   string
+	event    pipeline.Event // the last one that told of progress
+	building map[string]time.Time
+	meter    terminal.Meter
+	bad      bool // something failed, even if a later step did not
 }
 
-func newLive(w io.Writer, hosts []string, size func() (int, int), color bool) *live {
+func newLive(region *terminal.Region, fleet string, hosts []string, last string, earlier past, color bool) *live {
 	l := &live{
-		w: w, size: size, color: color, now: time.Now,
-		hosts: hosts, state: map[string]*liveLine{}, stop: make(chan struct{}),
+		region: region, fleet: fleet, last: last, color: color, now: time.Now, past: earlier, stop: func() {},
+		hosts: hosts, state: map[string]*liveLine{},
 	}
 	for _, h := range hosts {
 		l.state[h] = &liveLine{}
@@ -60,118 +62,94 @@ func newLive(w io.Writer, hosts []string, size func() (int, int), color bool) *l
 }
 
 // start repaints at intervals until close.
-func (l *live) start() {
-	l.stopped.Go(func() {
-		tick := time.NewTicker(repaintEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-l.stop:
-				return
-			case <-tick.C:
-				l.mu.Lock()
-				l.paint()
-				l.mu.Unlock()
-			}
-		}
-	})
-}
+func (l *live) start() { l.stop = l.region.Keep(repaintEvery, l.lines) }
 
 func (l *live) close() {
-	close(l.stop)
-	l.stopped.Wait()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.erase()
+	l.stop()
+	l.region.Close()
 }
 
+func (l *live) note(text string) { l.region.Above(text + "\n") }
+
 func (l *live) event(e pipeline.Event) {
+	if text := l.take(e); text != "" {
+		l.region.Above(text)
+	}
+}
+
+// take remembers what happened, and returns what of it is to stay on the screen.
+func (l *live) take(e pipeline.Event) (above string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	line := &l.fleet
+	now := l.now()
+	if l.began.IsZero() {
+		l.began = now
+	}
+	line := &l.step
 	if e.Host != "" {
 		if line = l.state[e.Host]; line == nil {
-			return
+			return ""
 		}
 	}
 	switch e.Kind {
 	case pipeline.StepStarted:
-		*line = liveLine{step: e.Step, began: l.now(), detail: e.Detail, bad: line.bad && e.Host != ""}
+		*line = liveLine{step: e.Step, began: now, detail: e.Detail, bad: line.bad && e.Host != ""}
 	case pipeline.StepProgress:
-		line.detail, line.done, line.total, line.unit = e.Detail, e.Done, e.Total, e.Unit
+		line.progress(e, now)
 	case pipeline.StepFinished:
-		line.status, line.took, line.detail, line.total = e.Status, e.Seconds, e.Detail, 0
+		line.status, line.took, line.detail, line.event = e.Status, e.Seconds, e.Detail, pipeline.Event{}
 		if e.Status != report.Passed {
 			line.bad = true
 		}
 		if e.Host == "" {
-			l.fleet = liveLine{}
+			l.step = liveLine{}
 		}
 		if e.Host == "" || e.Status != report.Passed {
-			l.above(e)
+			return plainLine(e)
 		}
 	case pipeline.Note:
 		line.bad = line.bad || e.Status == report.Failed
-		l.above(e)
+		return plainLine(e)
 	}
+	return ""
 }
 
-// above prints a line that stays, over the region.
-func (l *live) above(e pipeline.Event) {
-	l.erase()
-	lines := &lines{w: l.w}
-	lines.event(e)
-	l.paint()
-}
-
-// paint brings the screen up to date, if it is not.
-func (l *live) paint() {
-	columns, rows := l.size()
-	want := l.region(min(columns, maxColumns)-1, rows)
-	if len(want) == len(l.shown) && l.painted > 0 {
-		same := true
-		for i := range want {
-			same = same && want[i] == l.shown[i]
-		}
-		if same {
-			return
+// progress takes how far a step is.
+func (s *liveLine) progress(e pipeline.Event, now time.Time) {
+	s.event, s.detail = e, e.Detail
+	if e.Unit == "bytes" {
+		s.meter.Add(now, e.Done)
+	} else {
+		s.meter.Add(now, e.Fetched)
+	}
+	since := make(map[string]time.Time, len(e.Building))
+	for _, name := range e.Building {
+		since[name] = now
+		if began, ok := s.building[name]; ok {
+			since[name] = began
 		}
 	}
-	var b strings.Builder
-	l.eraseTo(&b)
-	for _, line := range want {
-		b.WriteString(line + "\n")
-	}
-	l.painted, l.shown = len(want), want
-	_, _ = io.WriteString(l.w, b.String()) // a terminal that is gone is no reason to stop
+	s.building = since
 }
 
-func (l *live) erase() {
-	var b strings.Builder
-	l.eraseTo(&b)
-	_, _ = io.WriteString(l.w, b.String())
-}
-
-// eraseTo moves up to the region's first line and clears from there on.
-func (l *live) eraseTo(b *strings.Builder) {
-	if l.painted > 0 {
-		fmt.Fprintf(b, "\x1b[%dA\r\x1b[J", l.painted)
-	}
-	l.painted, l.shown = 0, nil
-}
-
-// region is the text of the region, each line at most columns wide, with room
-// for what is above it on a small screen.
-func (l *live) region(columns, rows int) []string {
-	var out []string
-	if l.fleet.step != "" {
-		out = append(out, l.line("", &l.fleet, 0, columns))
-	}
-	name := 4
+// lines is the text of the region, with room for what is above it on a small
+// screen.
+func (l *live) lines(columns, rows int) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	columns-- // the last one would wrap on some terminals
+	out := l.summary(columns)
+	name := 0
 	for _, h := range l.hosts {
 		name = max(name, utf8.RuneCountInString(h))
 	}
 	name = min(name, columns/3)
+	if columns < wide {
+		name = min(name, columns/4)
+	}
+	if l.step.step != "" {
+		out = append(out, l.line("", &l.step, 0, columns))
+	}
 	room := max(1, rows-4-len(out))
 	if len(l.hosts) <= room {
 		for _, h := range l.hosts {
@@ -179,24 +157,66 @@ func (l *live) region(columns, rows int) []string {
 		}
 		return out
 	}
-	// More hosts than lines: those under way, and the others in numbers.
-	done, bad, more, waiting := 0, 0, 0, 0
+	// More hosts than lines: those under way, the others in the first line.
+	more := 0
+	for _, h := range l.hosts {
+		if s := l.state[h]; s.step != "" && s.status == "" {
+			if room > 1 {
+				out = append(out, l.line(h, s, name, columns))
+				room--
+			} else {
+				more++
+			}
+		}
+	}
+	if more > 0 {
+		out = append(out, terminal.Cut(fmt.Sprintf("and %d more hosts under way", more), columns))
+	}
+	return out
+}
+
+// summary is the line of the run as a whole.
+func (l *live) summary(columns int) []string {
+	if l.began.IsZero() {
+		return nil
+	}
+	done, bad, waiting := 0, 0, 0
 	for _, h := range l.hosts {
 		switch s := l.state[h]; {
-		case s.step == "":
-			waiting++
-		case s.status == "" && room > 1:
-			out = append(out, l.line(h, s, name, columns))
-			room--
-		case s.status == "":
-			more++
 		case s.bad:
 			bad++
-		default:
+		case s.step == "":
+			waiting++
+		case s.status != "" && s.step == l.last:
 			done++
 		}
 	}
-	return append(out, cutTo(fmt.Sprintf("%d done, %d failed, %d more at work, %d waiting", done, bad, more, waiting), columns))
+	words := []string{l.fleet, wholeSeconds(l.now().Sub(l.began)), fmt.Sprintf("%d of %d %s", done, len(l.hosts), under[l.last][1])}
+	if bad > 0 {
+		words = append(words, fmt.Sprintf("%d failed", bad))
+	}
+	if waiting > 0 && waiting < len(l.hosts) {
+		words = append(words, fmt.Sprintf("%d waiting", waiting))
+	}
+	if l.past.run > 0 {
+		words = append(words, "the last run took "+seconds(l.past.run))
+	}
+	return []string{l.paint("1", l.fleet, fit(words, columns))}
+}
+
+// fit joins those of the first words that fit.
+func fit(words []string, columns int) string {
+	text := ""
+	for i, w := range words {
+		if i > 0 {
+			w = "  " + w
+		}
+		if i > 0 && utf8.RuneCountInString(text+w) > columns {
+			break
+		}
+		text += w
+	}
+	return terminal.Cut(text, columns)
 }
 
 // under is what a host is at, while it is and afterwards.
@@ -207,60 +227,136 @@ var under = map[string][2]string{
 }
 
 func (l *live) line(host string, s *liveLine, name, columns int) string {
-	word, paint := "waiting", "2"
+	word, color := "waiting", "2"
 	elapsed := ""
+	now := l.now()
 	switch {
 	case s.step == "":
 	case s.status == "":
-		word, paint = s.step, "36"
+		word, color = s.step, "36"
 		if w, ok := under[s.step]; ok {
 			word = w[0]
 		}
-		elapsed = wholeSeconds(l.now().Sub(s.began))
+		if s.fetches() {
+			word = "fetching"
+		}
+		elapsed = wholeSeconds(now.Sub(s.began))
+		if columns < wide {
+			elapsed = clock(now.Sub(s.began))
+		}
 	case s.bad:
-		word, paint = "failed", "31"
+		word, color = "failed", "31"
 		elapsed = seconds(s.took)
 	default:
-		word, paint = s.step, "32"
+		word, color = s.step, "32"
 		if w, ok := under[s.step]; ok {
 			word = w[1]
 		}
 		elapsed = seconds(s.took)
 	}
-	text := fmt.Sprintf("%-11s %11s  %s", word, elapsed, s.progress())
-	if name > 0 {
-		text = fmt.Sprintf("%-*s  %s", name, cutTo(host, name), text)
+	format := "%-11s %11s  "
+	if columns < wide {
+		format = "%s %s "
 	}
-	text = cutTo(strings.TrimRight(text, " "), columns)
-	if !l.color {
+	text := fmt.Sprintf(format, word, elapsed)
+	if name > 0 {
+		text = fmt.Sprintf("%-*s  %s", name, terminal.Cut(host, name), text)
+	}
+	text += s.figures(columns-utf8.RuneCountInString(text), l.past.left(host, s, now), now)
+	text = terminal.Cut(strings.TrimRight(text, " "), columns)
+	return l.paint(color, word, text)
+}
+
+// paint colours the first occurrence of a word that the line begins with, or
+// has after a host's name.
+func (l *live) paint(color, word, text string) string {
+	i := strings.Index(text, word)
+	if !l.color || i < 0 {
 		return text
 	}
-	i := 0
-	if name > 0 {
-		i = len(text) - len(strings.TrimLeft(text[min(name, len(text)):], " "))
-	}
-	head, rest := text[:i], text[i:]
-	shown := rest[:min(len(word), len(rest))]
-	return head + "\x1b[" + paint + "m" + shown + "\x1b[0m" + rest[len(shown):]
+	return text[:i] + "\x1b[" + color + "m" + word + "\x1b[0m" + text[i+len(word):]
 }
 
-// progress is how far a step is and what it is at.
-func (s *liveLine) progress() string {
+// figures is how far a step is and what it is at, in at most columns: first the
+// numbers, then names, as many as there is room for.
+func (s *liveLine) figures(columns int, left string, now time.Time) string {
+	e := &s.event
+	if s.status != "" || e.Kind == "" {
+		if left != "" {
+			return terminal.Cut(left, columns)
+		}
+		return s.detail
+	}
+	var words []string
+	add := func(w string) {
+		if w != "" {
+			words = append(words, w)
+		}
+	}
+	rate, moving := s.meter.Rate(now)
 	switch {
-	case s.total > 0 && s.unit == "bytes":
-		return strings.TrimSpace(fmt.Sprintf("%s of %s MiB  %s", mebi(s.done), mebi(s.total), s.detail))
-	case s.total > 0:
-		return strings.TrimSpace(fmt.Sprintf("%d/%d  %s", s.done, s.total, s.detail))
+	case e.Unit == "bytes" && e.Total > 0:
+		add(terminal.Of(e.Done, e.Total))
+		if moving {
+			add(terminal.PerSecond(rate))
+		}
+		add(left)
+		add(e.Detail)
+		return fit(words, columns)
+	case e.Total > 0:
+		add(fmt.Sprintf("%d/%d", e.Done, e.Total))
 	}
-	return s.detail
+	if e.Fetching > 0 {
+		got := terminal.Bytes(e.Fetched)
+		if e.FetchTotal > e.Fetched {
+			got = terminal.Of(e.Fetched, e.FetchTotal)
+		}
+		if !s.fetches() {
+			got = "fetching " + got
+		}
+		add(got)
+		if moving {
+			add(terminal.PerSecond(rate))
+		}
+	}
+	add(left)
+	if len(e.Building) == 0 {
+		add(e.Detail)
+	}
+	text := fit(words, columns)
+	return text + names(e.Building, columns-utf8.RuneCountInString(text), text != "")
 }
 
-func mebi(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)) }
+// fetches reports whether a build only fetches at present.
+func (s *liveLine) fetches() bool { return s.event.Fetching > 0 && len(s.event.Building) == 0 }
 
-// cutTo cuts s to n characters; names and store paths are one column each.
-func cutTo(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n {
-		return s
+// names lists as many names as fit, and how many more there are.
+func names(list []string, columns int, apart bool) string {
+	text := ""
+	for i, n := range list {
+		sep := " "
+		if i == 0 {
+			sep = ""
+			if apart {
+				sep = "  "
+			}
+		}
+		rest := ""
+		if more := len(list) - i - 1; more > 0 {
+			rest = fmt.Sprintf(" +%d", more)
+		}
+		if utf8.RuneCountInString(text+sep+n+rest) > columns {
+			if i == 0 { // better a part than none
+				return terminal.Cut(sep+n, columns)
+			}
+			return text + fmt.Sprintf(" +%d", len(list)-i)
+		}
+		text += sep + n
 	}
-	return string([]rune(s)[:max(0, n)])
+	return text
+}
+
+// clock is a duration in little room: "1:05".
+func clock(d time.Duration) string {
+	return fmt.Sprintf("%d:%02d", int(d.Minutes()), int(d.Seconds())%60)
 }

@@ -2,144 +2,144 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
-	"regexp"
+	"os"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
+	"gitlab.com/pantheros/pantheros/cmd/terminal"
+	"gitlab.com/pantheros/pantheros/cmd/terminal/terminaltest"
 	"gitlab.com/pantheros/pantheros/pipeline"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
-// screen is a terminal of which only what live uses is understood: text, new
-// lines, cursor up and clear to the end.
-type screen struct {
-	lines []string
-	row   int
-}
-
-var control = regexp.MustCompile(`^\x1b\[(\d*)([A-Za-z])`)
-
-func (s *screen) Write(p []byte) (int, error) {
-	text := string(p)
-	for text != "" {
-		if m := control.FindStringSubmatch(text); m != nil {
-			text = text[len(m[0]):]
-			switch m[2] {
-			case "A":
-				var n int
-				fmt.Sscan(m[1], &n)
-				s.row -= n
-			case "J":
-				s.lines = s.lines[:s.row]
-			case "m": // colours
-			default:
-				return 0, fmt.Errorf("escape sequence %q", m[0])
-			}
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(text)
-		text = text[size:]
-		for s.row >= len(s.lines) {
-			s.lines = append(s.lines, "")
-		}
-		switch r {
-		case '\n':
-			s.row++
-		case '\r':
-		default:
-			s.lines[s.row] += string(r)
-		}
-	}
-	return len(p), nil
-}
-
-func (s *screen) text() string { return strings.TrimRight(strings.Join(s.lines, "\n"), "\n") }
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // newScreen is a live display of a given size on a clock that stands still.
-func newScreen(columns, rows int, color bool, hosts ...string) (*live, *screen, func(time.Duration)) {
-	s := &screen{}
+func newScreen(columns, rows int, color bool, earlier past, hosts ...string) (*live, *terminaltest.Screen, func(time.Duration)) {
+	s := terminaltest.NewScreen(columns, rows)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	l := newLive(s, hosts, func() (int, int) { return columns, rows }, color)
+	l := newLive(terminal.New(s, func() (int, int) { return columns, rows }), "testfleet", hosts, report.StepBuild, earlier, color)
 	l.now = func() time.Time { return now }
 	return l, s, func(d time.Duration) { now = now.Add(d) }
 }
 
+// night is a run, moment by moment.
+var night = []struct {
+	name   string
+	events []pipeline.Event
+	wait   time.Duration
+}{
+	{name: "before anything"},
+	{
+		name:   "a check",
+		events: []pipeline.Event{{Kind: pipeline.StepStarted, Step: "flake-check"}},
+		wait:   4 * time.Second,
+	},
+	{
+		name: "evaluating, and a build whose derivations are known",
+		events: []pipeline.Event{
+			{Kind: pipeline.StepFinished, Step: "flake-check", Status: report.Passed, Seconds: 4.04},
+			{Kind: pipeline.StepStarted, Host: "yoga", Step: "evaluate"},
+			{Kind: pipeline.StepStarted, Host: "zephyrus", Step: "build"},
+			{
+				Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Done: 10, Total: 12, Unit: "derivations",
+				Building: []string{"linux-6.12.41", "firefox-140.0"},
+			},
+		},
+		wait: 75 * time.Second,
+	},
+	{
+		name: "a queue whose length is another than the last time",
+		events: []pipeline.Event{
+			{
+				Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Done: 3, Total: 812, Unit: "derivations",
+				Building: []string{"linux-6.12.41", "firefox-140.0", "thunderbird-140.1", "mesa-25.1.5", "llvm-20.1.6"},
+			},
+		},
+		wait: time.Second,
+	},
+	{
+		name: "fetching",
+		events: []pipeline.Event{
+			{Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Fetching: 3, Fetched: 1 << 20, FetchTotal: 80 << 20, Unit: "derivations"},
+			{},
+			{Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Fetching: 2, Fetched: 16 << 20, FetchTotal: 80 << 20, Unit: "derivations"},
+		},
+	},
+	{
+		name: "a host that failed, and a push",
+		events: []pipeline.Event{
+			{Kind: pipeline.StepFinished, Host: "yoga", Step: "evaluate", Status: report.Failed, Seconds: 1.25, Detail: "attribute 'disk' is missing, which is a message of more than a line's length"},
+			{Kind: pipeline.StepFinished, Host: "zephyrus", Step: "build", Status: report.Passed, Seconds: 80, Detail: "812 built"},
+			{Kind: pipeline.StepStarted, Step: "push"},
+			{Kind: pipeline.StepProgress, Step: "push", Detail: "2 of 40 paths", Done: 1 << 20, Total: 10 << 20, Unit: "bytes"},
+			{},
+			{Kind: pipeline.StepProgress, Step: "push", Detail: "20 of 40 paths", Done: 5 << 20, Total: 10 << 20, Unit: "bytes"},
+		},
+	},
+	{
+		name:   "a push that stands still",
+		events: []pipeline.Event{{Kind: pipeline.StepStarted, Host: "nobody", Step: "build"}, {Kind: pipeline.Note, Detail: "a note"}},
+		wait:   time.Minute,
+	},
+}
+
+// lastNight is what the previous run knew.
+var lastNight = past{
+	run:    185,
+	checks: map[string]float64{"flake-check": 20},
+	steps: map[[2]string]report.Step{
+		{"yoga", "evaluate"}:  {Seconds: 100},
+		{"zephyrus", "build"}: {Seconds: 900},
+	},
+	built: map[string]int{"zephyrus": 40},
+	drvs:  map[string]float64{"package linux": 1500, "firefox-140.0": 300},
+}
+
+// TestLive holds the display to testdata/live.txt: each moment of a night in 80
+// columns, and in others.
 func TestLive(t *testing.T) {
-	l, s, wait := newScreen(80, 24, true, "yoga", "zephyrus", "ovh-cloud-vps")
-	steps := []struct {
-		events []pipeline.Event
-		wait   time.Duration
-		want   string
-	}{
-		{want: `
-yoga           waiting
-zephyrus       waiting
-ovh-cloud-vps  waiting`},
-		{
-			events: []pipeline.Event{{Kind: pipeline.StepStarted, Step: "flake-check"}},
-			wait:   1900 * time.Millisecond,
-			want: `
-flake-check         1 s
-yoga           waiting
-zephyrus       waiting
-ovh-cloud-vps  waiting`},
-		{
-			events: []pipeline.Event{
-				{Kind: pipeline.StepFinished, Step: "flake-check", Status: report.Passed, Seconds: 2.04},
-				{Kind: pipeline.StepStarted, Host: "yoga", Step: "evaluate"},
-				{Kind: pipeline.StepStarted, Host: "zephyrus", Step: "build"},
-				{Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Detail: "linux-6.12.40 firefox-140.0", Done: 3, Total: 812},
-			},
-			wait: 75 * time.Second,
-			want: `
-flake-check: passed after 2.0 s
-yoga           evaluating   1 min 15 s
-zephyrus       building     1 min 15 s  3/812  linux-6.12.40 firefox-140.0
-ovh-cloud-vps  waiting`},
-		{
-			events: []pipeline.Event{
-				{Kind: pipeline.StepFinished, Host: "yoga", Step: "evaluate", Status: report.Failed, Seconds: 1.25, Detail: "attribute 'disk' is missing, which is a message of more than a line's length"},
-				{Kind: pipeline.StepFinished, Host: "zephyrus", Step: "build", Status: report.Passed, Seconds: 80, Detail: "812 built"},
-				{Kind: pipeline.StepStarted, Step: "push"},
-				{Kind: pipeline.StepProgress, Step: "push", Detail: "20 of 40 paths", Done: 5 << 20, Total: 10 << 20, Unit: "bytes"},
-			},
-			want: `
-flake-check: passed after 2.0 s
-yoga: evaluate: failed after 1.2 s: attribute 'disk' is missing, which is a message of more than a line's length
-pushing             0 s  5.0 of 10.0 MiB  20 of 40 paths
-yoga           failed            1.2 s  attribute 'disk' is missing, which is a
-zephyrus       built        1 min 20 s  812 built
-ovh-cloud-vps  waiting`},
-		{
-			events: []pipeline.Event{{Kind: pipeline.StepStarted, Host: "nobody", Step: "build"}, {Kind: pipeline.Note, Detail: "a note"}},
-			want: `
-flake-check: passed after 2.0 s
-yoga: evaluate: failed after 1.2 s: attribute 'disk' is missing, which is a message of more than a line's length
-a note
-pushing             0 s  5.0 of 10.0 MiB  20 of 40 paths
-yoga           failed            1.2 s  attribute 'disk' is missing, which is a
-zephyrus       built        1 min 20 s  812 built
-ovh-cloud-vps  waiting`},
-	}
-	for i, step := range steps {
-		for _, e := range step.events {
-			l.event(e)
+	var got strings.Builder
+	for _, columns := range []int{80, 40, 200} {
+		l, s, wait := newScreen(columns, 24, true, lastNight, "yoga", "zephyrus", "ovh-cloud-vps")
+		for _, moment := range night {
+			for _, e := range moment.events {
+				if e.Kind == "" { // time goes by between two events
+					wait(10 * time.Second)
+					continue
+				}
+				l.event(e)
+			}
+			wait(moment.wait)
+			l.region.Show(l.lines)
+			fmt.Fprintf(&got, "--- %d columns: %s\n%s\n", columns, moment.name, s.Text())
 		}
-		wait(step.wait)
-		l.paint()
-		if diff := cmp.Diff(step.want[1:], s.text()); diff != "" {
-			t.Errorf("screen %d (-want +got):\n%s", i, diff)
+		if u := s.Unknown(); len(u) > 0 {
+			t.Errorf("control sequences that no test knows: %q", u)
+		}
+		l.start()
+		l.close()
+		if text := s.Text(); strings.Contains(text, "waiting") || !strings.HasSuffix(text, "a note") {
+			t.Errorf("the region is still there after close:\n%s", text)
 		}
 	}
-	l.start()
-	l.close()
-	if got := s.text(); strings.Contains(got, "waiting") || !strings.HasSuffix(got, "a note") {
-		t.Errorf("the region is still there after close:\n%s", got)
+	const file = "testdata/live.txt"
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("%s (-want +got); run with -update if that is meant:\n%s", file, diff)
 	}
 }
 
@@ -149,31 +149,35 @@ func TestLiveManyHosts(t *testing.T) {
 	for i := range 100 {
 		hosts = append(hosts, fmt.Sprintf("host-%02d", i))
 	}
-	l, s, _ := newScreen(80, 10, false, hosts...)
+	l, s, _ := newScreen(80, 10, false, past{}, hosts...)
 	for i, h := range hosts[:30] {
 		l.event(pipeline.Event{Kind: pipeline.StepStarted, Host: h, Step: "build"})
 		if i < 20 {
 			l.event(pipeline.Event{Kind: pipeline.StepFinished, Host: h, Step: "build", Status: report.Passed})
 		}
 	}
-	l.paint()
-	lines := strings.Split(s.text(), "\n")
-	if len(lines) > 6 || lines[0] != "host-20  building            0 s" || lines[len(lines)-1] != "20 done, 0 failed, 5 more at work, 70 waiting" {
-		t.Errorf("screen:\n%s", s.text())
+	l.region.Show(l.lines)
+	lines := strings.Split(s.Text(), "\n")
+	if len(lines) > 6 || lines[0] != "testfleet  0 s  20 of 100 built  70 waiting" ||
+		lines[1] != "host-20  building            0 s" || lines[len(lines)-1] != "and 6 more hosts under way" {
+		t.Errorf("screen:\n%s", s.Text())
 	}
 }
 
 // Lines never wrap, whatever the width: the region would grow.
 func TestLiveWidth(t *testing.T) {
-	for _, columns := range []int{1, 5, 20, 40, 79, 80, 200} {
+	for _, columns := range []int{1, 2, 5, 20, 40, 63, 64, 65, 79, 80, 200} {
 		for _, color := range []bool{true, false} {
-			l, s, _ := newScreen(columns, 24, color, "yoga", strings.Repeat("long", 30))
+			l, _, _ := newScreen(columns, 24, color, lastNight, "yoga", strings.Repeat("long", 30))
 			l.event(pipeline.Event{Kind: pipeline.StepStarted, Step: "push"})
-			l.event(pipeline.Event{Kind: pipeline.StepProgress, Host: "yoga", Step: "build", Detail: strings.Repeat("x", 300), Done: 1, Total: 2})
+			l.event(pipeline.Event{Kind: pipeline.StepProgress, Step: "push", Detail: "x of y paths", Done: 1, Total: 1 << 40, Unit: "bytes"})
 			l.event(pipeline.Event{Kind: pipeline.StepStarted, Host: "yoga", Step: "build"})
-			l.paint()
-			for _, line := range strings.Split(s.text(), "\n") {
-				if n := utf8.RuneCountInString(line); n >= max(2, min(columns, 80)) {
+			l.event(pipeline.Event{
+				Kind: pipeline.StepProgress, Host: "yoga", Step: "build", Done: 1, Total: 2, Fetching: 3, Fetched: 1 << 40, FetchTotal: 1 << 41,
+				Building: []string{strings.Repeat("x", 30), strings.Repeat("y", 30), strings.Repeat("z", 300)},
+			})
+			for _, line := range l.lines(columns, 24) {
+				if n := terminal.Width(line); n >= max(2, columns) {
 					t.Errorf("%d columns: a line of %d: %q", columns, n, line)
 				}
 			}
@@ -185,20 +189,20 @@ func TestLiveWidth(t *testing.T) {
 func TestLiveIsCalm(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Now()
-	l := newLive(&out, []string{"yoga"}, func() (int, int) { return 80, 24 }, true)
+	l := newLive(terminal.New(&out, func() (int, int) { return 80, 24 }), "testfleet", []string{"yoga"}, report.StepBuild, past{}, true)
 	l.now = func() time.Time { return now }
 	l.event(pipeline.Event{Kind: pipeline.StepStarted, Host: "yoga", Step: "build"})
-	l.paint()
+	l.region.Show(l.lines)
 	before := out.Len()
 	for range 4 {
 		now = now.Add(200 * time.Millisecond)
-		l.paint()
+		l.region.Show(l.lines)
 	}
 	if out.Len() != before {
 		t.Errorf("%d bytes were written for nothing", out.Len()-before)
 	}
 	now = now.Add(200 * time.Millisecond)
-	l.paint()
+	l.region.Show(l.lines)
 	if out.Len() == before {
 		t.Error("a second later nothing was written")
 	}

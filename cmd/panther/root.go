@@ -25,11 +25,16 @@ type app struct {
 	json     bool
 	quiet    bool
 
-	shell atomic.Pointer[local.Shell] // the one that runs commands now
+	shell   atomic.Pointer[local.Shell] // the one that runs commands now
+	display atomic.Pointer[display]     // the one that shows a run now
 }
 
-// abort ends the programs under way without waiting for them.
+// abort ends the programs under way without waiting for them, and leaves the
+// terminal as it was.
 func (a *app) abort() {
+	if d := a.display.Load(); d != nil {
+		(*d).close()
+	}
 	if sh := a.shell.Load(); sh != nil {
 		sh.Kill()
 	}

@@ -5,18 +5,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
+	"gitlab.com/pantheros/pantheros/cmd/terminal"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 
 	"github.com/spf13/cobra"
-	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 )
 
 // output is how a copy tells of itself.
@@ -36,15 +33,13 @@ func (o *output) start(cmd *cobra.Command, verb string) (p *cache.Progress, fini
 	p = new(cache.Progress)
 	w := cmd.ErrOrStderr()
 	kind := o.progress
-	if kind == "auto" {
-		kind = "plain"
-		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-			kind = "bar"
+	if kind == "auto" || kind == "bar" {
+		if region, ok := terminal.On(w); ok {
+			return p, region.Keep(200*time.Millisecond, (&bar{progress: p, verb: verb, now: time.Now}).lines)
 		}
+		kind = "plain"
 	}
 	switch kind {
-	case "bar":
-		return p, poll(200*time.Millisecond, newBar(w, p, verb))
 	case "json":
 		return p, poll(250*time.Millisecond, jsonLines(w, p))
 	case "plain":
@@ -72,35 +67,6 @@ func poll(every time.Duration, show func(done bool)) (finish func()) {
 		}
 	})
 	return func() { close(quit); wg.Wait() }
-}
-
-// newBar is a bar that appears when there is something to send and goes when
-// it is done: what remains on the screen is the summary.
-func newBar(w io.Writer, p *cache.Progress, verb string) func(bool) {
-	var container *mpb.Progress
-	var bar *mpb.Bar
-	return func(done bool) {
-		if container == nil {
-			if done || !p.Planned.Load() || p.TotalPaths.Load() == 0 {
-				return
-			}
-			container = mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithAutoRefresh())
-			bar = container.AddBar(p.TotalBytes.Load(), mpb.BarRemoveOnComplete(),
-				mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-					return fmt.Sprintf("%s %d/%d paths ", verb, p.Paths.Load(), p.TotalPaths.Load())
-				})),
-				mpb.AppendDecorators(
-					decor.CountersKibiByte(" % .1f/% .1f "),
-					decor.AverageSpeed(decor.SizeB1024(0), "% .1f "),
-					decor.AverageETA(decor.ET_STYLE_GO),
-				))
-		}
-		bar.SetCurrent(min(p.Bytes.Load(), p.TotalBytes.Load()-1))
-		if done {
-			bar.Abort(true)
-			container.Wait()
-		}
-	}
 }
 
 func plainLines(w io.Writer, p *cache.Progress, verb string) func(bool) {

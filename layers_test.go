@@ -24,7 +24,7 @@ var layers = []struct {
 	{"pipeline/inventory", nil, []string{"github.com/pelletier/go-toml/v2"}},
 	{"pipeline/flake", []string{"pipeline/inventory"}, nil},
 	{"pipeline/report", nil, nil},
-	{"pipeline/report/page", []string{"pipeline/report"}, nil},
+	{"pipeline/report/page", []string{"pipeline/report", "pipeline/report/trend"}, nil},
 	{"pipeline/report/junit", []string{"pipeline/report"}, nil},
 	{"pipeline/report/metrics", []string{"pipeline/report"}, nil},
 	{"pipeline/report/dotenv", []string{"pipeline/report"}, nil},

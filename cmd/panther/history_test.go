@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"gitlab.com/pantheros/pantheros/pipeline/report"
+	"gitlab.com/pantheros/pantheros/pipeline/report/pagetest"
 )
 
 // kept lists the runs of a history, the newest first.
@@ -82,6 +83,79 @@ func TestHistory(t *testing.T) {
 	want := report.Limits{Growth: 0.025, Slowdown: 3, LeastSeconds: 30}
 	if p := third.Previous; p == nil || !p.Started.Equal(began) || *p.Limits != want {
 		t.Errorf("compared with %+v", p)
+	}
+	pages := filepath.Join(c.dir, "out/cache/reports")
+	openPages(t, filepath.Join(c.dir, "out/report/report.html"), filepath.Join(pages, "index.html"))
+
+	// The same again for whoever asks, without a flake and without Nix.
+	index := func(code int, args ...string) result {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(programs, "panther"), append([]string{"report", "index"}, args...)...)
+		cmd.Dir = t.TempDir()
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + cmd.Dir}
+		return finish(t, cmd).want(t, code)
+	}
+	contains(t, index(0, cache).stdout, "testfleet, 2 runs of offline inputs: 4 of 6 builds succeeded", "BELOW the goal of 95 %", "beta   0 of 2     build failed")
+	made := index(0, cache, "--html", "-").stdout
+	html, err := os.ReadFile(filepath.Join(pages, "index.html"))
+	if err != nil || made != string(html) {
+		t.Errorf("%v, the page that build-all stored is another", err)
+	}
+	if index(0, filepath.Join(pages, "index.json"), "--html", "-").stdout != made || index(0, pages, "--html", "-").stdout != made {
+		t.Error("the page of the index in a file is another")
+	}
+	if err := os.Remove(filepath.Join(pages, "index.html")); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, index(0, cache, "--store").stderr, "stored: "+filepath.Join(pages, "index.html"))
+	if again, err := os.ReadFile(filepath.Join(pages, "index.html")); err != nil || string(again) != made {
+		t.Errorf("%v, the page that was stored again is another", err)
+	}
+	contains(t, index(2, filepath.Join(c.dir, "nowhere")).stderr, "there is no file", "a cache in a folder is file://")
+	contains(t, index(2, pages, "--store").stderr, "is no cache")
+	contains(t, index(2, old).stderr, `its schema is "pantheros.report/1"`)
+	contains(t, index(4, "file://"+old).stderr, "reading the history in file://"+old)
+}
+
+// openPages opens what a real run left in a browser, as people would.
+func openPages(t *testing.T, reportPage, indexPage string) {
+	t.Helper()
+	b := pagetest.Start(t)
+	for file, screens := range map[string][]pagetest.Screen{
+		reportPage: {pagetest.Desktop, pagetest.DesktopDark, pagetest.Phone, pagetest.PhoneDark},
+		indexPage:  {pagetest.DesktopDark, pagetest.Phone},
+	} {
+		for _, screen := range screens {
+			t.Run(filepath.Base(file)+"/"+screen.String(), func(t *testing.T) {
+				p := b.Open(t, file, screen)
+				p.Check(t)
+				if screen == pagetest.Desktop || file == indexPage {
+					p.CheckKeyboard(t)
+				}
+				verdict := pagetest.Eval[string](t, p, `document.querySelector("h1").textContent`)
+				want := "beta failed; 2 of 3 hosts built and pushed."
+				if file == indexPage {
+					want = "67\u00a0% of builds succeeded, below the goal of 95\u00a0%."
+				}
+				if verdict != want {
+					t.Errorf("the verdict is %q, want %q", verdict, want)
+				}
+				if dir := os.Getenv("PANTHEROS_SCREENSHOTS"); dir != "" {
+					p.Screenshot(t, filepath.Join(dir, strings.NewReplacer("/", "_", ",", "_").Replace(t.Name())+".png"))
+				}
+			})
+		}
+	}
+	// Every link leads to a report that is there.
+	p := b.Open(t, indexPage, pagetest.Desktop)
+	links := pagetest.Eval[[]string](t, p, `[...new Set([...document.querySelectorAll("a[href$='.html']")].map(a => a.getAttribute("href")))]`)
+	if len(links) != 2 {
+		t.Errorf("the page has links to %q", links)
+	}
+	for _, link := range links {
+		if _, err := os.Stat(filepath.Join(filepath.Dir(indexPage), link)); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

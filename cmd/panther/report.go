@@ -55,7 +55,7 @@ that is missing or no report is code 2, a form that cannot be written code 4.`,
 		}
 	}
 	cmd.Flags().BoolVar(&otlp, "otlp", false, "send it as a trace to OTEL_EXPORTER_OTLP_ENDPOINT")
-	cmd.AddCommand(newReportCompare(a))
+	cmd.AddCommand(newReportCompare(a), newReportIndex(a))
 	return cmd
 }
 

@@ -31,8 +31,9 @@ const (
 	// Sums has the SHA-256 of a run's other files, as sha256sum writes it, so
 	// that whoever has a copy can tell whether it is the same. Put makes it.
 	Sums = "sha256sums"
-	// IndexKey is the index's, IndexPage that of the page made from it.
-	IndexKey  = Prefix + "index.json"
+	// IndexKey is the index's key.
+	IndexKey = Prefix + "index.json"
+	// IndexPage is that of the page made from it.
 	IndexPage = Prefix + "index.html"
 	// Schema is the index's.
 	Schema = "pantheros.reports/1"

@@ -12,6 +12,9 @@ import (
 // "12.3 s", "4 min 05 s".
 func Duration(seconds float64) string { return duration(seconds) }
 
+// Size writes bytes in MiB, always, so that reports can be compared.
+func Size(bytes int64) string { return mib(bytes) }
+
 // Plural is "1 path" or "3 paths"; noun is the singular.
 func Plural(n int, noun string) string { return count(n, noun) }
 

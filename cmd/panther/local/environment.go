@@ -149,14 +149,34 @@ func (e Environment) Shell() (*Shell, error) {
 		}
 	}
 	env = append(env, "NIX_CONFIG="+strings.Join(settings, "\n"))
+	return &Shell{Env: env, EnvOf: cacheEnvironment(getenv), Path: path}, nil
+}
+
+// cacheEnvironment is what pcache gets besides: a run that fetches nothing may
+// push all the same.
+func cacheEnvironment(getenv func(string) (string, bool)) map[string][]string {
 	var cache []string
-	// A run that fetches nothing may push all the same.
 	for _, name := range append(slices.Clone(passedToCache), passedOnline...) {
 		if value, ok := getenv(name); ok {
 			cache = append(cache, name+"="+value)
 		}
 	}
-	return &Shell{Env: env, EnvOf: map[string][]string{"pcache": cache}, Path: path}, nil
+	return map[string][]string{"pcache": cache}
+}
+
+// CacheShell is a Shell for pcache alone, which needs no Nix. programs is a
+// folder to look for it in, before the caller's PATH.
+func CacheShell(programs string, getenv func(string) (string, bool)) *Shell {
+	callerPath, _ := getenv("PATH")
+	path := append([]string{programs}, filepath.SplitList(callerPath)...)
+	path = slices.DeleteFunc(path, func(dir string) bool { return !filepath.IsAbs(dir) })
+	env := []string{"PATH=" + strings.Join(path, string(filepath.ListSeparator)), "LC_ALL=C.UTF-8", "TERM=dumb"}
+	for _, name := range passed {
+		if value, ok := getenv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return &Shell{Env: env, EnvOf: cacheEnvironment(getenv), Path: path}
 }
 
 // privateStore makes a chroot store's folders and returns the settings and

@@ -37,6 +37,8 @@ func parse(name, text string) *template.Template {
 		"pct":      pct,
 		"instant":  instant,
 		"day":      day,
+		"minute":   minute,
+		"rest":     func(share float64) string { return pct(1 - share) },
 		"base":     base,
 		"list":     list,
 	}).Parse(partsHTML + text))

@@ -91,3 +91,11 @@ func day(t time.Time) string {
 	}
 	return t.UTC().Format("2006-01-02")
 }
+
+// minute is a time as it stands in tables.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04")
+}

@@ -66,6 +66,11 @@ func (l Level) narKey(h nix.Hash) string {
 	return "nar/" + h.Base32() + ".nar.zst"
 }
 
+// windows are how far back matches are looked for, in bytes. Those of the cheap
+// levels are kept small: beyond, they find nothing worth having, and what
+// several encoders remember no longer fits the processors' caches.
+var windows = map[Level]int{Fastest: 4 << 20, Default: 4 << 20, Better: 8 << 20, Best: 8 << 20}
+
 // encoders are expensive to make and hold megabytes: they are pooled, one pool
 // a level, each encoder used by one goroutine at a time without more of its
 // own, which costs the least CPU per byte.
@@ -78,7 +83,7 @@ var encoders = func() map[Level]*sync.Pool {
 		Best:    zstd.SpeedBestCompression,
 	} {
 		pools[level] = &sync.Pool{New: func() any {
-			e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1))
+			e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windows[level]))
 			if err != nil {
 				panic(err) // the options are constants
 			}
@@ -102,14 +107,26 @@ type compressor struct {
 }
 
 // places bound what compressors take together: encoders, which hold megabytes
-// each, and among those that have one the processors. A compressor gives its
-// processor back while it waits for its bytes to be taken, so that uploads can
-// be under way beyond the number of processors.
+// each, and among those that have one the processors. A compressor whose bytes
+// are not taken at once gives its processor back while it waits, so that
+// uploads can be under way beyond the number of processors.
 type places struct{ encoders, cpus chan struct{} }
+
+const (
+	// turn is how long a compressor keeps its processor while others wait for
+	// one. An encoder that comes back finds its tables, more than a megabyte,
+	// gone from the processor's caches: taking turns after every block doubled
+	// the time of compressing.
+	turn = 50 * time.Millisecond
+	// blocked is the time after which a write counts as one that had to wait.
+	blocked = 5 * time.Millisecond
+	// spareEncoders are those beyond one for each processor.
+	spareEncoders = 2
+)
 
 func newPlaces() places {
 	n := runtime.GOMAXPROCS(0)
-	return places{encoders: make(chan struct{}, n+remoteLarge), cpus: make(chan struct{}, n)}
+	return places{encoders: make(chan struct{}, n+spareEncoders), cpus: make(chan struct{}, n)}
 }
 
 // newCompressor makes a compressor; pilot is for Auto.
@@ -127,13 +144,25 @@ func (c *compressor) compress(w io.Writer) (int64, error) {
 	defer func() { <-c.encoders }()
 	c.cpus <- struct{}{}
 	defer func() { <-c.cpus }()
+	since, waiting := time.Now(), false
 	out := writerFunc(func(p []byte) (int, error) {
 		c.hash.Write(p)
-		waits := time.Now()
-		<-c.cpus
+		begun := time.Now()
+		// Whether this write will wait is not known before: what the last one
+		// did is taken for it.
+		yields := waiting || begun.Sub(since) >= turn
+		if yields {
+			<-c.cpus
+		}
 		n, err := w.Write(p)
-		c.cpus <- struct{}{}
-		c.waited += time.Since(waits)
+		ended := time.Now()
+		waiting = ended.Sub(begun) >= blocked
+		if yields {
+			c.cpus <- struct{}{}
+			ended = time.Now()
+			since = ended
+		}
+		c.waited += ended.Sub(begun)
 		c.n += int64(n)
 		return n, err
 	})

@@ -36,6 +36,8 @@ func TestFlakeScripts(t *testing.T) {
 		"nixos-changes":       testNixOSChanges,
 		"panther-maintenance": testMaintenance,
 		"pcache-push":         testPushHook,
+		"pcache-serve":        testCommandLine,
+		"pcache-warm":         testCommandLine,
 		"rotate-panel":        testRotatePanel,
 		"secrets-ready":       testSecretsReady,
 		"wifi-passwords":      testWiFiPasswords,
@@ -43,10 +45,37 @@ func TestFlakeScripts(t *testing.T) {
 	if missing := slices.Sorted(maps.Keys(scripts)); !slices.Equal(missing, slices.Sorted(maps.Keys(tests))) {
 		t.Errorf("scripts of the flake and cases differ: %q", missing)
 	}
-	allScripts(t, len(scripts))
+	allScripts(t, len(scripts)-2) // pcache-serve and -warm are command lines
 	for name, run := range tests {
 		t.Run(name, func(t *testing.T) { run(t, newMachine(t, scripts[name])) })
 	}
+}
+
+// testCommandLine gives a unit's command line to the program that it is for, which
+// says no to a flag or a value that it does not know before it says what it does.
+func testCommandLine(t *testing.T, m *machine) {
+	text := strings.TrimPrefix(m.text(t), "set -e\n")
+	command := exec.CommandContext(t.Context(), "sh", "-c", text+" --help")
+	command.Env = []string{"PATH=" + programs + ":/usr/bin:/bin", "HOME=" + m.root}
+	r := finish(t, command).want(t, 0)
+	// What it was given, and not what a mistyped command would print.
+	contains(t, r.stdout, "Usage:\n  "+strings.Join(strings.Fields(text)[:2], " "))
+	for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(text, -1) {
+		contains(t, r.stdout, flag)
+	}
+	if strings.Count(text, " --") < 2 {
+		t.Errorf("%q has hardly a flag", text)
+	}
+}
+
+// text is the machine's script.
+func (m *machine) text(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(m.script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // allScripts holds that tests/scripts.nix has every script of the flake.

@@ -1,5 +1,5 @@
-# The shell scripts of modules/ and home/ as hosts have them, by name: TestFlakeScripts
-# runs each.
+# The shell scripts of modules/ and home/ as hosts have them, by name, and command
+# lines of this project's own programs: TestFlakeScripts runs each.
 { lib, hosts }:
 let
   unit = host: name: host.config.systemd.services.${name}.script;
@@ -21,6 +21,12 @@ let
             };
             services.cache.local-cache = {
               package = pkgs.writeShellScriptBin "pcache" "";
+              caches.fleet = {
+                url = "https://cache.example.org";
+                publicKey = "cache.example.org-1:kd0mYLxYvCGpHoFu3E/X5zHYyHBDsGl9CHjz+i4Jh4c=";
+              };
+              serve.enable = true;
+              warm.enable = true;
               push = {
                 cache = "file:///srv/cache";
                 secretKeyFile = "/var/lib/pcache/secret-key";
@@ -42,6 +48,8 @@ in
   metric-generation = unit server "metric-generation";
   nixos-changes = command server.config.home-manager.users.hayden.home.packages "nixos-changes";
   panther-maintenance = command server.config.environment.systemPackages "panther-maintenance";
+  pcache-serve = guest.config.systemd.services.pcache-serve.serviceConfig.ExecStart;
+  pcache-warm = guest.config.systemd.services.pcache-warm.serviceConfig.ExecStart;
   pcache-push = guest.config.nix.settings.post-build-hook.text;
   rotate-panel = yoga.config.systemd.user.services.rotate-panel.script;
   secrets-ready = unit server "secrets-ready";

@@ -274,9 +274,9 @@ func (c *Cache) pass(w http.ResponseWriter, r *http.Request, key string, content
 		}
 		defer body.Close()
 		w.Header()["Content-Type"] = contentType
-		if file, ok := u.file(key); ok {
+		if file, info, ok := u.file(key); ok {
 			defer file.Close()
-			c.serveFile(w, r, file, "")
+			c.serveFile(w, r, file, info, "")
 			return
 		}
 		w.WriteHeader(http.StatusOK)
@@ -295,33 +295,65 @@ func (c *Cache) pass(w http.ResponseWriter, r *http.Request, key string, content
 }
 
 // file opens an object of a cache that is a directory.
-func (u *upstream) file(key string) (*os.File, bool) {
+func (u *upstream) file(key string) (f *os.File, info os.FileInfo, ok bool) {
 	if u.Dir == "" {
-		return nil, false
+		return nil, nil, false
 	}
-	f, err := os.Open(u.Dir + "/" + key)
+	f, err := openFile(u.Dir + "/" + key)
 	if err != nil {
-		return nil, false
+		return nil, nil, false
 	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	if info, err = f.Stat(); err != nil || !info.Mode().IsRegular() {
 		f.Close()
-		return nil, false
+		return nil, nil, false
 	}
-	return f, true
+	return f, info, true
 }
 
-// serveFile answers with a file, or a range of it.
-func (c *Cache) serveFile(w http.ResponseWriter, r *http.Request, f *os.File, etag string) {
+// serveKept answers with a file of the mirror.
+func (c *Cache) serveKept(w http.ResponseWriter, r *http.Request, f *os.File, etag string) {
 	info, err := f.Stat()
 	if err != nil {
 		c.fail(w, r, err)
 		return
 	}
+	c.serveFile(w, r, f, info, etag)
+}
+
+// serveFile answers with a file, or a range of it.
+func (c *Cache) serveFile(w http.ResponseWriter, r *http.Request, f *os.File, info os.FileInfo, etag string) {
 	if etag == "" {
-		etag = fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size())
+		etag = fileTag(info)
 	}
-	w.Header()["Etag"] = []string{etag}
+	h := w.Header()
+	h["Etag"] = []string{etag}
+	if r.Method == http.MethodGet && !conditional(r.Header) {
+		// What http.ServeContent would do, which looks for the file's end first.
+		size := info.Size()
+		h["Accept-Ranges"] = acceptBytes
+		h["Content-Length"] = []string{strconv.FormatInt(size, 10)}
+		w.WriteHeader(http.StatusOK)
+		if n, err := c.pace(w).ReadFrom(&io.LimitedReader{R: f, N: size}); err != nil || n < size {
+			panic(http.ErrAbortHandler) // the client must not take it for the whole
+		}
+		return
+	}
 	// A zero time: the entity tag says more than a time, and for kept files
 	// the time is that of their last use.
 	http.ServeContent(c.pace(w), r, "", time.Time{}, f)
+}
+
+// conditional says that a request wants a part of a file, or perhaps nothing.
+func conditional(h http.Header) bool {
+	return len(h["Range"]) > 0 || len(h["If-None-Match"]) > 0 || len(h["If-Match"]) > 0 || len(h["If-Range"]) > 0
+}
+
+// fileTag is a file's entity tag.
+func fileTag(info os.FileInfo) string {
+	b := make([]byte, 0, 40)
+	b = append(b, '"')
+	b = strconv.AppendInt(b, info.ModTime().UnixNano(), 16)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, info.Size(), 16)
+	return string(append(b, '"'))
 }

@@ -129,13 +129,13 @@ func (c *Cache) isBadRecord(rec *record, hashPart string) bool {
 
 // serveDirNAR serves a file of the one directory, under the name it has there.
 func (c *Cache) serveDirNAR(w http.ResponseWriter, r *http.Request, key string) {
-	f, ok := c.upstreams[0].file(key)
+	f, info, ok := c.upstreams[0].file(key)
 	if !ok {
 		c.fail(w, r, blob.ErrNotExist)
 		return
 	}
 	defer f.Close()
-	c.serveFile(w, r, f, "")
+	c.serveFile(w, r, f, info, "")
 }
 
 // serveForeignNAR answers for a NAR under a name that is not of this server's
@@ -146,7 +146,7 @@ func (c *Cache) serveForeignNAR(w http.ResponseWriter, r *http.Request, key stri
 	if c.o.Mirror != nil {
 		if f, err := c.o.Mirror.OpenNAR(key); err == nil {
 			defer f.Close()
-			c.serveFile(w, r, f, "")
+			c.serveKept(w, r, f, "")
 			return
 		}
 	}
@@ -159,7 +159,7 @@ func (c *Cache) serveRecord(w http.ResponseWriter, r *http.Request, rec *record,
 	etag := `"` + narName(n) + `"`
 	if rec.from != fromMirror && c.upstreams[rec.from].Dir != "" {
 		u := c.upstreams[rec.from]
-		f, ok := u.file(rec.source)
+		f, info, ok := u.file(rec.source)
 		if !ok {
 			c.setBad(u, n.Path.HashPart())
 			err := &UpstreamError{Upstream: u.Name, Err: blob.ErrNotExist}
@@ -167,7 +167,7 @@ func (c *Cache) serveRecord(w http.ResponseWriter, r *http.Request, rec *record,
 			return false, err
 		}
 		defer f.Close()
-		c.serveFile(w, r, f, etag)
+		c.serveFile(w, r, f, info, etag)
 		return true, nil
 	}
 	if c.o.Mirror != nil {
@@ -183,7 +183,7 @@ func (c *Cache) serveRecord(w http.ResponseWriter, r *http.Request, rec *record,
 			}
 			if known {
 				c.metrics.hits.Inc()
-				c.serveFile(w, r, f, etag)
+				c.serveKept(w, r, f, etag)
 				return true, nil
 			}
 		}

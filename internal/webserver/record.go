@@ -30,6 +30,7 @@ func (s *Server) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		rec := &recorder{ResponseWriter: w, started: started}
+		rec.conn, _ = r.Context().Value(connKey{}).(*tcpConn)
 		if s.o.Access != nil {
 			cut := true
 			defer func() {
@@ -63,6 +64,8 @@ type recorder struct {
 	subject string
 	status  int
 	bytes   int64
+	conn    *tcpConn // nil: not known
+	flushed bool
 }
 
 // WriteHeader notes the status.
@@ -87,7 +90,9 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom counts, and leaves the sending of files to the system.
+// ReadFrom counts, and leaves the sending of files to the system. The header
+// and what follows it reach the client together: one that is woken for a header
+// alone waits for the rest.
 func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 	if r.status == 0 {
 		r.WriteHeader(http.StatusOK)
@@ -95,6 +100,16 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 	var n int64
 	var err error
 	if to, ok := r.ResponseWriter.(io.ReaderFrom); ok {
+		if !r.flushed && r.conn != nil && len(r.Header()["Content-Length"]) == 1 {
+			r.conn.cork(true)
+			defer r.conn.cork(false)
+			// What net/http has not sent yet it would copy the beginning of
+			// src to.
+			r.flushed = true
+			if err := http.NewResponseController(r.ResponseWriter).Flush(); err != nil {
+				return 0, err
+			}
+		}
 		n, err = to.ReadFrom(src)
 	} else {
 		n, err = io.Copy(r.ResponseWriter, src)

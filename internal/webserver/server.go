@@ -87,6 +87,9 @@ func New(o Options) (*Server, error) {
 		MaxHeaderBytes:    maxHeader,
 		WriteTimeout:      writeTimeout, // and more where much is sent
 		TLSConfig:         s.tls,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
 	}
 	if o.Configure != nil {
 		o.Configure(s.server)
@@ -175,6 +178,9 @@ type tcpConn struct {
 	release func()
 	until   atomic.Pointer[time.Time] // the write deadline that is set
 }
+
+// connKey is of a request's connection, in its context.
+type connKey struct{}
 
 // SetWriteDeadline leaves a deadline that is less than a second earlier: the
 // server sets one a minute ahead for each request, and timers cost.

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package webserver
+
+func (c *tcpConn) cork(bool) {}

@@ -446,8 +446,11 @@ func showCache(cmd *cobra.Command, a address, asJSON bool, done string) error {
 	if r.WantMassQuery != nil {
 		fmt.Fprintf(w, "mass query   %t\n", *r.WantMassQuery)
 	}
-	if len(r.UpstreamKeys) > 0 {
+	switch {
+	case len(r.UpstreamKeys) > 0:
 		fmt.Fprintf(w, "upstreams    %s\n", plain(strings.Join(r.UpstreamKeys, " ")))
+	case a.attic != nil: // a setting of every cache there
+		fmt.Fprintln(w, "upstreams    none")
 	}
 	if r.Retention != "" {
 		fmt.Fprintf(w, "retention    %s\n", r.Retention)

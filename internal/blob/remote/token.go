@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 )
 
 // maxToken is how long a token may be; those of identity providers have some
@@ -72,6 +73,13 @@ func (t *Token) Get(ctx context.Context) (string, error) {
 	return t.current, nil
 }
 
+// A file that is written in place is empty for a moment, and what fetches
+// tokens may fail once: a push of hours is worth another look.
+const (
+	renewTries = 3
+	renewPause = 100 * time.Millisecond
+)
+
 // Renew asks the source again after a server has refused a token, and says
 // whether there is another one now.
 func (t *Token) Renew(ctx context.Context, refused string) bool {
@@ -84,6 +92,14 @@ func (t *Token) Renew(ctx context.Context, refused string) bool {
 		return true // somebody else has seen to it
 	}
 	text, err := t.ask(ctx)
+	for tries := 1; err != nil && tries < renewTries; tries++ {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(renewPause):
+		}
+		text, err = t.ask(ctx)
+	}
 	if err != nil || text == refused {
 		return false
 	}

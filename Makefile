@@ -96,8 +96,9 @@ dagger: ## build Dagger's CLI and engine and the build image, for machines witho
 .PHONY: e2e
 e2e: ## the Dagger module on the real engine, with an S3 server in it
 	@dir=$$(tools/dagger/prepare $(STATE)/dagger) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
-	PANTHEROS_DAGGER=$$dir PANTHEROS_S3_BIN=$$(cd $$s3 && pwd) PANTHEROS_GOPROXY=$$(go env GOPROXY) \
-	tools/dagger/engine run $$dir go test -count=1 -tags e2e -timeout 60m -v $(TESTFLAGS) ./e2e
+	nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_DAGGER=$$dir PANTHEROS_S3_BIN=$$(cd $$s3 && pwd) PANTHEROS_GOPROXY=$$(go env GOPROXY) \
+	exec tools/dagger/engine run $$dir go test -count=1 -tags e2e -timeout 45m -v $(TESTFLAGS) ./e2e
 
 .PHONY: s3
 s3: ## build the S3 servers of the tests, MinIO as well (PANTHEROS_S3=all make test)

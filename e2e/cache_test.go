@@ -95,7 +95,7 @@ func (m *module) serve(t *testing.T, dir string, env []string, args ...string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := started.start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(log)
@@ -103,7 +103,7 @@ func (m *module) serve(t *testing.T, dir string, env []string, args ...string) (
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-drained
-		_ = cmd.Wait()
+		started.end(cmd)
 	})
 	var said []string
 	for address == "" && lines.Scan() {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,8 +25,75 @@ import (
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 )
 
+// TestMain sees to it that no call goes on when the tests are stopped: by a signal,
+// or because go test was.
+func TestMain(m *testing.M) {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		tick := time.NewTicker(time.Second)
+		parent := os.Getppid()
+		for os.Getppid() == parent {
+			select {
+			case <-stop:
+				parent = -1
+			case <-tick.C:
+			}
+		}
+		started.kill()
+		os.Exit(1)
+	}()
+	os.Exit(m.Run())
+}
+
+// started are the programs that run, each the leader of a process group.
+var started groups
+
+type groups struct {
+	mu   sync.Mutex
+	pids map[int]bool
+	over bool
+}
+
+// start starts a program in a process group of its own.
+func (g *groups) start(cmd *exec.Cmd) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over {
+		return errors.New("the tests are being stopped")
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if g.pids == nil {
+		g.pids = map[int]bool{}
+	}
+	g.pids[cmd.Process.Pid] = true
+	return nil
+}
+
+// end kills what is left of a program's group, and waits for the program.
+func (g *groups) end(cmd *exec.Cmd) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	_ = cmd.Wait()
+	delete(g.pids, cmd.Process.Pid)
+}
+
+// kill ends all of them, and no other is started.
+func (g *groups) kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+	for pid := range g.pids {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
+}
+
 // callTimeout is for one call: without an engine the CLI would wait for ever.
-const callTimeout = 15 * time.Minute
+const callTimeout = 25 * time.Minute
 
 // module is the Dagger module of this checkout with a store of its own.
 type module struct {
@@ -143,11 +211,10 @@ func (m *module) start(t *testing.T, args ...string) *running {
 	}
 	r.Dir, r.Cmd.Stdout, r.Cmd.Stderr = t.TempDir(), r.stdout, r.stderr
 	r.Env = append(os.Environ(), "NO_COLOR=1")
-	r.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := r.Start(); err != nil {
+	if err := started.start(r.Cmd); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = syscall.Kill(-r.Process.Pid, syscall.SIGKILL); _ = r.Wait() })
+	t.Cleanup(func() { started.end(r.Cmd) })
 	return r
 }
 

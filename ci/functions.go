@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
 	"gitlab.com/pantheros/pantheros/pipeline"
@@ -159,6 +160,48 @@ func (m *Pantheros) ship(ctx context.Context, o options, allowFailure bool) (*da
 		return nil, err
 	}
 	return m.kept(o.name, r.id, o.scope == pipeline.ScopePush), nil
+}
+
+// Says what would go from the cache, and deletes it with --apply: what no kept
+// generation of a host needs. A generation is kept when it is one of the last
+// `keep` of its host, or younger than `keep-days`. Pushes may go on meanwhile.
+// Returns what pcache gc says.
+//
+// +cache="never"
+func (m *Pantheros) Gc(
+	ctx context.Context,
+	// Generations of each host to keep.
+	// +default=5
+	keep int,
+	// Days for which every generation is kept.
+	// +default=30
+	keepDays int,
+	// Keep everything that was written within this time, as in "24h": longer than
+	// the longest push by a program that is not pcache, such as nix copy.
+	// +default="24h"
+	grace string,
+	// Delete; without it nothing changes.
+	// +optional
+	apply bool,
+) (string, error) {
+	switch age, err := time.ParseDuration(grace); {
+	case keep < 1:
+		return "", fmt.Errorf("--keep: %d is less than 1", keep)
+	case keepDays < 0:
+		return "", fmt.Errorf("--keep-days: %d is less than 0", keepDays)
+	case err != nil || age < 0:
+		return "", fmt.Errorf("--grace: %q is no time such as 24h or 90m", grace)
+	case pipeline.ServerSigns(m.Cache):
+		return "", errors.New("--cache: an Attic server collects its garbage itself")
+	}
+	argv := []string{"pcache", "gc", "--keep", fmt.Sprint(keep), "--keep-days", fmt.Sprint(keepDays), "--grace", grace}
+	if apply {
+		argv = append(argv, "--apply")
+	}
+	return m.mayReach(m.withPcache(m.nix())).
+		WithEnvVariable("PANTHEROS_RUN", runID()).
+		WithExec(append(argv, m.cacheAddress())).
+		Stdout(ctx)
 }
 
 // The report of an earlier `build-all` or `push`, whatever became of it, with the

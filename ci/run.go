@@ -116,17 +116,18 @@ func (m *Pantheros) run(ctx context.Context, o options) (*result, error) {
 	if sh.nix, err = m.workshop(ctx, cfg.Inputs, near); err != nil {
 		return nil, err
 	}
-	if o.name != "" {
-		if cfg.Previous, err = m.previous(ctx, o, id); err != nil {
-			return nil, err
-		}
-	}
 	if o.scope == pipeline.ScopePush {
 		cfg.Cache, cfg.SecretKeyFile = m.cacheAddress(), keyFile
 		if pipeline.ServerSigns(cfg.Cache) {
 			cfg.SecretKeyFile = "" // the server signs
 		}
 		if sh.push, err = m.pusher(ctx, sh.nix); err != nil {
+			return nil, err
+		}
+	}
+	history := m.history(sh, o)
+	if o.name != "" {
+		if cfg.Previous, err = m.previous(ctx, o, id, history, inv.Fleet.Name, cfg.Inputs); err != nil {
 			return nil, err
 		}
 	}
@@ -152,6 +153,11 @@ func (m *Pantheros) run(ctx context.Context, o options) (*result, error) {
 	if o.name != "" {
 		if err := m.keep(ctx, rep, o.name, id, "end"); err != nil {
 			return nil, err
+		}
+	}
+	if history != nil {
+		if err := addRun(ctx, sh, *history, rep); err != nil { // the run is not worse for it
+			fmt.Fprintf(os.Stderr, "the run is not in the history: %v\n", err)
 		}
 	}
 	var text strings.Builder

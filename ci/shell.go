@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,6 +20,9 @@ type shell struct {
 	// flake is the flake's folder, here and in the containers, and name the same
 	// as seen from this module's working folder.
 	flake, name string
+	// files is a folder for files that a command of pcache is given, by its name in
+	// this module's working folder; what is in it does not change.
+	files, filesName string
 	// run differs from run to run: a command that acts on the world, the store's
 	// volume among it, is not served from the engine's cache.
 	run string
@@ -48,6 +52,9 @@ func (s *shell) Run(ctx context.Context, c pipeline.Command) (pipeline.Output, e
 	mounted := s.names(c.Argv)
 	if mounted {
 		ctr = ctr.WithMountedDirectory(s.flake, s.directory())
+	}
+	if s.files != "" && slices.Contains(c.Argv, s.files) {
+		ctr = ctr.WithMountedDirectory(s.files, dag.CurrentModule().Workdir(s.filesName))
 	}
 	for _, kv := range c.Env {
 		key, value, _ := strings.Cut(kv, "=")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
+	"gitlab.com/pantheros/pantheros/pipeline"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 	"gitlab.com/pantheros/pantheros/pipeline/report/render"
 )
@@ -112,10 +113,44 @@ func (m *Pantheros) mayReach(ctr *dagger.Container) *dagger.Container {
 	return ctr
 }
 
-// previous is the report that a run's changes are shown against; nil if there
-// is none.
-func (m *Pantheros) previous(ctx context.Context, o options, id string) (*report.Report, error) {
+// history is the history in the storage of the cache that a run pushes to; nil
+// where there is none: an Attic server has no place for files.
+func (m *Pantheros) history(sh *shell, o options) *pipeline.History {
+	if o.scope != pipeline.ScopePush || pipeline.ServerSigns(m.cacheAddress()) {
+		return nil
+	}
+	return &pipeline.History{Shell: sh, Address: m.cacheAddress()}
+}
+
+// addRun adds a run to the history.
+func addRun(ctx context.Context, sh *shell, h pipeline.History, rep *report.Report) error {
+	wd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	sh.filesName = "history-run"
+	sh.files = filepath.Join(wd, sh.filesName)
+	if err := render.Files(sh.files, rep); err != nil {
+		return err
+	}
+	_, err = h.Add(ctx, rep.Run.Started, sh.files)
+	return err
+}
+
+// previous is the report that a run's changes are shown against: the given one,
+// that of the history's newest run, or of the last that this engine keeps; nil if
+// there is none.
+func (m *Pantheros) previous(ctx context.Context, o options, id string, h *pipeline.History, fleet string, inputs pipeline.Inputs) (*report.Report, error) {
 	file := o.previous
+	if file == nil && h != nil {
+		rep, err := h.Previous(ctx, fleet, inputs)
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintf(os.Stderr, "no comparison with the history: %v\n", err)
+		}
+		if rep != nil {
+			return rep, nil
+		}
+	}
 	if file == nil {
 		dir := m.kept("last", id+"-previous", false)
 		if ok, err := dir.Exists(ctx, "report/report.json"); err != nil || !ok {

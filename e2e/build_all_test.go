@@ -71,6 +71,7 @@ func TestPantherOS(t *testing.T) {
 		contains(t, m.call(t, "build", "--host=yoga").want(t, 0).stdout, hostOf(t, first, "yoga").Toplevel)
 	})
 	t.Run("a red host", func(t *testing.T) {
+		m.change(t, "yoga", "newer-1.0", "echo newer >$out")
 		m.change(t, "zephyrus", "broken-1.0", "echo configuring; echo oh no; exit 3")
 		contains(t, m.call(t, "build-all").want(t, 1).stderr, "oh no")
 		out := t.TempDir()
@@ -88,6 +89,14 @@ func TestPantherOS(t *testing.T) {
 				t.Errorf("%s was not pushed", root.Name)
 			}
 		}
+	})
+	t.Run("gc keeps the newest", func(t *testing.T) {
+		plan := []string{"gc", "--keep=1", "--keep-days=0", "--grace=0s"}
+		planned := m.call(t, plan...).want(t, 0).stdout
+		contains(t, planned, " narinfo", "nothing was deleted")
+		contains(t, m.call(t, append(plan, "--apply")...).want(t, 0).stdout, " narinfo", "deleted ")
+		contains(t, m.call(t, "warm", "--hosts=yoga").want(t, 0).stdout, "yoga: warm")
+		contains(t, m.call(t, plan...).want(t, 0).stdout, "goes: nothing")
 	})
 	t.Run("cancelled in a build", func(t *testing.T) {
 		m.restore(t)

@@ -44,8 +44,19 @@ func (m *module) readBucket(t *testing.T, rep *report.Report) {
 		return res.StatusCode == http.StatusForbidden // as it should be without a key
 	})
 	dir := t.TempDir()
-	_, address := m.serve(t, dir, []string{"AWS_ACCESS_KEY_ID=rehearsal", "AWS_SECRET_ACCESS_KEY=rehearsal-is-no-secret"},
-		"--local", filepath.Join(dir, "local"), fmt.Sprintf("s3://cache?endpoint=127.0.0.1:%d&scheme=http&region=us-east-1", port))
+	bucket := fmt.Sprintf("s3://cache?endpoint=127.0.0.1:%d&scheme=http&region=us-east-1", port)
+	keys := []string{"AWS_ACCESS_KEY_ID=rehearsal", "AWS_SECRET_ACCESS_KEY=rehearsal-is-no-secret"}
+	program, address := m.serve(t, dir, keys, "--local", filepath.Join(dir, "local"), bucket)
+	list := exec.Command(program, "reports", "list", "--json", bucket)
+	list.Env = append(os.Environ(), keys...)
+	text, err := list.Output()
+	if err != nil {
+		t.Fatalf("the history of runs: %v", err)
+	}
+	var history struct{ Runs []struct{ Name string } }
+	if err := json.Unmarshal(text, &history); err != nil || len(history.Runs) != 2 {
+		t.Errorf("the history of two runs: %v: %s", err, text)
+	}
 	for _, name := range []string{"yoga", "ovh-cloud-vps"} {
 		readWithNix(t, "http://"+address, rep.Push.PublicKeys, hostOf(t, rep, name))
 	}

@@ -32,9 +32,9 @@ func TestPipelines(t *testing.T) {
 	for _, p := range []struct{ name, source, schedule, engine, jobs string }{
 		{"merge request", "merge_request_event", "", "", "test check preview"},
 		{"default branch", "push", "", "", "test ship pages"},
-		{"nightly", "schedule", "nightly", "", "update nightly warm pages nightly-failed"},
+		{"nightly", "schedule", "nightly", "", "update nightly warm gc pages nightly-failed"},
 		{"weekly", "schedule", "weekly", "", "update preview propose"},
-		{"nightly on Kubernetes", "schedule", "nightly", "kubernetes", "update nightly warm pages nightly-failed"},
+		{"nightly on Kubernetes", "schedule", "nightly", "kubernetes", "update nightly warm gc pages nightly-failed"},
 		{"another schedule", "schedule", "", "", ""},
 	} {
 		t.Run(p.name, func(t *testing.T) {

@@ -2,6 +2,8 @@
 # below .panther and out, and nothing is installed on the machine.
 #
 #   ARGS       arguments of panther build-all: make build-all ARGS='--inputs offline'
+#   ENGINE     dagger: make build-all in containers (docs/dagger.md); SETTINGS are
+#              then what comes before the function, ARGS its arguments
 #   TESTFLAGS  arguments of go test: make test TESTFLAGS='-run TestPush -v'
 #   BENCHFLAGS arguments of tools/bench: make bench BENCHFLAGS='--cases push-*'
 
@@ -15,6 +17,8 @@ GOLANGCI_LINT_VERSION := v2.15.0
 TEST_TIMEOUT := 20m
 
 ARGS :=
+ENGINE :=
+SETTINGS :=
 TESTFLAGS :=
 BENCHFLAGS :=
 
@@ -23,8 +27,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build-all
+ifeq ($(ENGINE),dagger)
+build-all:
+	@exec tools/dagger/call $(SETTINGS) build-all -o out $(ARGS)
+else
 build-all: build ## the main job: build all hosts, push them to out/cache, report in out/report
 	@nix=$$(tools/nix/prepare $(STATE)/nix) && $(BIN)/panther build-all --nix "$$nix" $(ARGS)
+endif
 
 .PHONY: test
 test: ## run the tests

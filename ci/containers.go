@@ -53,7 +53,7 @@ func (m *Pantheros) golang() *dagger.Container {
 // its cache until the source changes.
 func (m *Pantheros) pcache() *dagger.File {
 	source := dag.Directory().WithDirectory("/", m.Source, dagger.DirectoryWithDirectoryOpts{
-		Include: []string{"go.mod", "go.sum", "cmd/pcache", "internal", "pipeline"},
+		Include: []string{"go.mod", "go.sum", "cmd", "internal", "pipeline"},
 		Exclude: []string{"**/*_test.go", "**/testdata"},
 	})
 	return m.golang().

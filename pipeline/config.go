@@ -123,6 +123,10 @@ type Event struct {
 	// it will have fetched, 0 where that is not known.
 	Fetching            int
 	Fetched, FetchTotal int64
+	// Sent is how many bytes of a push, as stored, the link to the cache has
+	// taken; Done may count more, that was read and is on its way. -1 where
+	// that is not measured.
+	Sent int64
 }
 
 // EventKind is the kind of an Event.

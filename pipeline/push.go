@@ -82,7 +82,14 @@ func (r *run) push(ctx context.Context, hosts []builtHost) {
 		Argv: append(argv, r.Cache),
 		OnStderr: func(line string) {
 			if p, ok := readProgress(line); ok {
-				r.progress("", report.StepPush, fmt.Sprintf("%d of %d paths", p.DonePaths, p.TotalPaths), p.DoneBytes, p.TotalBytes, "bytes")
+				e := Event{
+					Kind: StepProgress, Step: report.StepPush, Detail: fmt.Sprintf("%d of %d paths", p.DonePaths, p.TotalPaths),
+					Done: p.DoneBytes, Total: p.TotalBytes, Unit: "bytes", Sent: -1,
+				}
+				if p.SentBytes != nil {
+					e.Sent = *p.SentBytes
+				}
+				r.event(e)
 				return
 			}
 			said.add(line)
@@ -161,10 +168,11 @@ func sentSummary(p *report.Push) string {
 
 // pushProgress is a line that `pcache push --progress json` prints.
 type pushProgress struct {
-	DonePaths  int   `json:"done_paths"`
-	TotalPaths int   `json:"total_paths"`
-	DoneBytes  int64 `json:"done_bytes"`
-	TotalBytes int64 `json:"total_bytes"`
+	DonePaths  int    `json:"done_paths"`
+	TotalPaths int    `json:"total_paths"`
+	DoneBytes  int64  `json:"done_bytes"`
+	TotalBytes int64  `json:"total_bytes"`
+	SentBytes  *int64 `json:"sent_bytes"` // nil where pcache cannot tell
 }
 
 func readProgress(line string) (p pushProgress, ok bool) {

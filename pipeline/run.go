@@ -177,11 +177,6 @@ func (r *run) event(e Event) {
 	r.Observe(e)
 }
 
-// progress tells of a step under way.
-func (r *run) progress(host, step, detail string, done, total int64, unit string) {
-	r.event(Event{Kind: StepProgress, Host: host, Step: step, Detail: detail, Done: done, Total: total, Unit: unit})
-}
-
 // startStep records that a step of a host begins.
 func (r *run) startStep(host, step string) time.Time {
 	r.rec.StartStep(host, step)

@@ -46,8 +46,9 @@ type liveLine struct {
 	detail   string
 	event    pipeline.Event // the last one that told of progress
 	building map[string]time.Time
-	meter    terminal.Meter
-	bad      bool // something failed, even if a later step did not
+	meter    terminal.Meter // of what is done of a transfer
+	sent     terminal.Meter // of what the link took of it
+	bad      bool           // something failed, even if a later step did not
 }
 
 func newLive(region *terminal.Region, fleet string, hosts []string, last string, earlier past, color bool) *live {
@@ -119,6 +120,9 @@ func (s *liveLine) progress(e pipeline.Event, now time.Time) {
 	s.event, s.detail = e, e.Detail
 	if e.Unit == "bytes" {
 		s.meter.Add(now, e.Done)
+		if e.Sent >= 0 {
+			s.sent.Add(now, e.Sent)
+		}
 	} else {
 		s.meter.Add(now, e.Fetched)
 	}
@@ -297,6 +301,10 @@ func (s *liveLine) figures(columns int, left string, now time.Time) string {
 	switch {
 	case e.Unit == "bytes" && e.Total > 0:
 		add(terminal.Of(e.Done, e.Total))
+		if e.Sent >= 0 { // much may be read that is still on its way
+			add(terminal.Bytes(e.Sent) + " sent")
+			rate, moving = s.sent.Rate(now)
+		}
 		if moving {
 			add(terminal.PerSecond(rate))
 		}

@@ -68,6 +68,8 @@ var night = []struct {
 		events: []pipeline.Event{
 			{Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Fetching: 3, Fetched: 1 << 20, FetchTotal: 80 << 20, Unit: "derivations"},
 			{},
+			{Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Fetching: 2, Fetched: 8 << 20, FetchTotal: 80 << 20, Unit: "derivations"},
+			{},
 			{Kind: pipeline.StepProgress, Host: "zephyrus", Step: "build", Fetching: 2, Fetched: 16 << 20, FetchTotal: 80 << 20, Unit: "derivations"},
 		},
 	},
@@ -77,9 +79,20 @@ var night = []struct {
 			{Kind: pipeline.StepFinished, Host: "yoga", Step: "evaluate", Status: report.Failed, Seconds: 1.25, Detail: "attribute 'disk' is missing, which is a message of more than a line's length"},
 			{Kind: pipeline.StepFinished, Host: "zephyrus", Step: "build", Status: report.Passed, Seconds: 80, Detail: "812 built"},
 			{Kind: pipeline.StepStarted, Step: "push"},
-			{Kind: pipeline.StepProgress, Step: "push", Detail: "2 of 40 paths", Done: 1 << 20, Total: 10 << 20, Unit: "bytes"},
+			{Kind: pipeline.StepProgress, Step: "push", Detail: "2 of 40 paths", Done: 1 << 20, Total: 10 << 20, Unit: "bytes", Sent: -1},
 			{},
-			{Kind: pipeline.StepProgress, Step: "push", Detail: "20 of 40 paths", Done: 5 << 20, Total: 10 << 20, Unit: "bytes"},
+			{Kind: pipeline.StepProgress, Step: "push", Detail: "12 of 40 paths", Done: 4 << 20, Total: 10 << 20, Unit: "bytes", Sent: -1},
+			{},
+			{Kind: pipeline.StepProgress, Step: "push", Detail: "20 of 40 paths", Done: 5 << 20, Total: 10 << 20, Unit: "bytes", Sent: -1},
+		},
+	},
+	{
+		name: "a push to a bucket",
+		events: []pipeline.Event{
+			{Kind: pipeline.StepStarted, Step: "push"},
+			{Kind: pipeline.StepProgress, Step: "push", Detail: "0 of 9 paths", Done: 10 << 20, Total: 10 << 20, Unit: "bytes"},
+			{},
+			{Kind: pipeline.StepProgress, Step: "push", Detail: "1 of 9 paths", Done: 10 << 20, Total: 10 << 20, Unit: "bytes", Sent: 3 << 20},
 		},
 	},
 	{

@@ -29,7 +29,9 @@ func TestTerminal(t *testing.T) {
 			t.Errorf("a line of %d columns: %s", n, line)
 		}
 	}
-	s.Resize(t, 40, 12)
+	// Not so narrow that lines wrap: a paint under way while the terminal wraps
+	// them cannot know of it.
+	s.Resize(t, 60, 12)
 	text = s.Until(t, "a narrow region", func(text string) bool { return strings.Contains(text, "\nbeta   building 0:") })
 	if strings.Count(text, "gamma  waiting") != 1 || strings.Count(text, "testfleet  ") != 1 {
 		t.Errorf("the region was left when the terminal became narrower:\n%s", text)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gitlab.com/pantheros/pantheros/cmd/terminal"
+	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 )
 
@@ -14,8 +15,10 @@ import (
 type bar struct {
 	progress *cache.Progress
 	verb     string
+	uplink   blob.Uplink // nil where it is not measured what was sent
 	now      func() time.Time
 	meter    terminal.Meter
+	sent     terminal.Meter
 }
 
 // The width of the bar itself, and of the terminals that have room for it.
@@ -37,7 +40,13 @@ func (b *bar) lines(columns, _ int) []string {
 		fmt.Sprintf("%s %d/%d paths", b.verb, p.Paths.Load(), paths),
 		terminal.Of(bytes, total),
 	}
-	if rate, ok := b.meter.Rate(now); ok {
+	speed := &b.meter
+	if b.uplink != nil { // much may be read that is still on its way
+		speed = &b.sent
+		speed.Add(now, b.uplink.Uploaded())
+		words = append(words, terminal.Bytes(b.uplink.Uploaded())+" sent")
+	}
+	if rate, ok := speed.Rate(now); ok {
 		words = append(words, terminal.PerSecond(rate))
 	}
 	if left, ok := b.meter.Left(now, total); ok && left > 0 {

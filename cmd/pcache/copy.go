@@ -305,7 +305,7 @@ func (k *copyRun) run(cmd *cobra.Command) (result cache.Result, extras int, err 
 	}
 	to := replica.Leased()
 	defer release(ctx, to)
-	progress, finish := k.output.start(cmd, "copying")
+	progress, finish := k.output.start(cmd, "copying", nil)
 	result, err = cache.Copy(ctx, to, from, k.paths, cache.Options{DryRun: k.dryRun, Progress: progress})
 	if err == nil && !k.dryRun {
 		extras, err = k.takeAlong(ctx)

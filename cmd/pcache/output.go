@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gitlab.com/pantheros/pantheros/cmd/terminal"
+	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/cache"
 	"gitlab.com/pantheros/pantheros/pipeline/report"
 
@@ -29,19 +30,21 @@ func (o *output) flags(cmd *cobra.Command) {
 }
 
 // start shows the progress of a copy until finish is called.
-func (o *output) start(cmd *cobra.Command, verb string) (p *cache.Progress, finish func()) {
+// dst, which may be nil, is where it goes to.
+func (o *output) start(cmd *cobra.Command, verb string, dst blob.Store) (p *cache.Progress, finish func()) {
 	p = new(cache.Progress)
+	uplink, _ := dst.(blob.Uplink)
 	w := cmd.ErrOrStderr()
 	kind := o.progress
 	if kind == "auto" || kind == "bar" {
 		if region, ok := terminal.On(w); ok {
-			return p, region.Keep(200*time.Millisecond, (&bar{progress: p, verb: verb, now: time.Now}).lines)
+			return p, region.Keep(200*time.Millisecond, (&bar{progress: p, verb: verb, uplink: uplink, now: time.Now}).lines)
 		}
 		kind = "plain"
 	}
 	switch kind {
 	case "json":
-		return p, poll(250*time.Millisecond, jsonLines(w, p))
+		return p, poll(250*time.Millisecond, jsonLines(w, p, uplink))
 	case "plain":
 		return p, poll(10*time.Second, plainLines(w, p, verb))
 	default:
@@ -81,18 +84,25 @@ func plainLines(w io.Writer, p *cache.Progress, verb string) func(bool) {
 
 // progressLine is one line of --progress json.
 type progressLine struct {
-	DonePaths  int64 `json:"done_paths"`
-	TotalPaths int64 `json:"total_paths"`
-	DoneBytes  int64 `json:"done_bytes"`
-	TotalBytes int64 `json:"total_bytes"`
+	DonePaths  int64  `json:"done_paths"`
+	TotalPaths int64  `json:"total_paths"`
+	DoneBytes  int64  `json:"done_bytes"`
+	TotalBytes int64  `json:"total_bytes"`
+	SentBytes  *int64 `json:"sent_bytes,omitempty"` // as stored; nil where that is not measured
 }
 
-func jsonLines(w io.Writer, p *cache.Progress) func(bool) {
+func jsonLines(w io.Writer, p *cache.Progress, uplink blob.Uplink) func(bool) {
 	enc := json.NewEncoder(w)
 	return func(bool) {
-		if p.Planned.Load() {
-			_ = enc.Encode(progressLine{p.Paths.Load(), p.TotalPaths.Load(), p.Bytes.Load(), p.TotalBytes.Load()})
+		if !p.Planned.Load() {
+			return
 		}
+		line := progressLine{DonePaths: p.Paths.Load(), TotalPaths: p.TotalPaths.Load(), DoneBytes: p.Bytes.Load(), TotalBytes: p.TotalBytes.Load()}
+		if uplink != nil {
+			sent := uplink.Uploaded()
+			line.SentBytes = &sent
+		}
+		_ = enc.Encode(line)
 	}
 }
 

@@ -116,7 +116,7 @@ func pull(cmd *cobra.Command, cacheAddress string, args []string, o pullOptions)
 	}
 	sink := store.Sink(len(trusted) > 0 || o.noCheck)
 	defer sink.Close()
-	progress, finish := o.output.start(cmd, "fetching")
+	progress, finish := o.output.start(cmd, "fetching", nil)
 	result, err := cache.Copy(ctx, sink, source, paths, cache.Options{DryRun: o.dryRun, Progress: progress})
 	finish()
 	if result.Outcomes == nil {

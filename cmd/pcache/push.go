@@ -137,7 +137,7 @@ func push(cmd *cobra.Command, cacheAddress string, args []string, o pushOptions)
 	if err := r.prepare(cmd.InOrStdin(), cacheAddress, args); err != nil {
 		return err
 	}
-	progress, finish := o.output.start(cmd, "sending")
+	progress, finish := o.output.start(cmd, "sending", r.addr.store)
 	sink, result, err := r.copy(ctx, progress)
 	var manifests map[string]string
 	if err == nil && !o.dryRun {

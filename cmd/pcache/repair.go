@@ -132,7 +132,7 @@ func mend(cmd *cobra.Command, text string, o repairOptions) error {
 	}
 	r := repairReport{Schema: "pantheros.repair/1", Status: report.Passed, Cache: a.name, Applied: o.apply, Damaged: q.Found.Damaged}
 	if o.apply && !plan.Empty() {
-		progress, finish := o.output.start(cmd, "mending")
+		progress, finish := o.output.start(cmd, "mending", nil)
 		out, applyErr := repair.Apply(ctx, q, plan, progress)
 		finish()
 		err = applyErr

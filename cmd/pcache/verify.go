@@ -205,7 +205,7 @@ func (o *auditOptions) run(cmd *cobra.Command, a address, args []string) (*audit
 			return nil, err
 		}
 	}
-	progress, finish := o.output.start(cmd, "verifying")
+	progress, finish := o.output.start(cmd, "verifying", nil)
 	q.Progress = progress
 	found, err := audit.Run(ctx, q)
 	finish()

@@ -253,7 +253,7 @@ func (w *warmRun) intoStore(ctx context.Context, paths []nix.StorePath) (cache.R
 	}
 	sink := w.store.Sink(len(trusted) > 0 || w.noCheck)
 	defer sink.Close()
-	progress, finish := w.output.start(w.cmd, "fetching")
+	progress, finish := w.output.start(w.cmd, "fetching", nil)
 	defer finish()
 	return cache.Copy(ctx, sink, source, paths, cache.Options{DryRun: w.dryRun, Progress: progress})
 }
@@ -280,7 +280,7 @@ func (w *warmRun) intoDirectory(ctx context.Context, roots []binarycache.Root, p
 			return none, err
 		}
 	}
-	progress, finish := w.output.start(w.cmd, "fetching")
+	progress, finish := w.output.start(w.cmd, "fetching", nil)
 	result, err := cache.Copy(ctx, replica, source.Files(), paths, cache.Options{DryRun: w.dryRun, Progress: progress})
 	finish()
 	if err != nil || w.dryRun {

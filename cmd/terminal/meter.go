@@ -11,13 +11,17 @@ const (
 	meterWindow = 10 * time.Second
 	meterFirst  = 2 * time.Second
 	meterStep   = 200 * time.Millisecond
+	// meterSettled is how long it takes until the present rate says something
+	// of the future: at first buffers are filled.
+	meterSettled = 15 * time.Second
 )
 
 // Meter measures how fast a count of bytes grows at present. The zero Meter has
 // seen nothing.
 type Meter struct {
-	last sample
-	seen []sample // oldest first; one of them may be older than the window
+	began time.Time
+	last  sample
+	seen  []sample // oldest first; one of them may be older than the window
 }
 
 type sample struct {
@@ -29,6 +33,9 @@ type sample struct {
 func (m *Meter) Add(now time.Time, bytes int64) {
 	if bytes < m.last.bytes {
 		m.seen = nil
+	}
+	if len(m.seen) == 0 {
+		m.began = now
 	}
 	for len(m.seen) > 1 && now.Sub(m.seen[1].at) >= meterWindow {
 		m.seen = m.seen[1:]
@@ -52,6 +59,9 @@ func (m *Meter) Rate(now time.Time) (float64, bool) {
 		}
 		first = s
 	}
+	if now.Sub(m.last.at) >= meterWindow {
+		return 0, true
+	}
 	took := now.Sub(first.at)
 	if took < meterFirst {
 		return 0, false
@@ -64,7 +74,7 @@ func (m *Meter) Rate(now time.Time) (float64, bool) {
 func (m *Meter) Left(now time.Time, total int64) (time.Duration, bool) {
 	const most = 100 * time.Hour
 	rate, ok := m.Rate(now)
-	if !ok || rate < 1 {
+	if !ok || rate < 1 || now.Sub(m.began) < meterSettled {
 		return 0, false
 	}
 	left := float64(total-m.last.bytes) / rate * float64(time.Second)

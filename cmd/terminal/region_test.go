@@ -151,30 +151,33 @@ func TestMeter(t *testing.T) {
 	if _, ok := m.Rate(at(0)); ok {
 		t.Error("a rate of nothing")
 	}
-	for i := range 100 { // 1 MiB a second, told ten times a second
+	for i := range 200 { // 1 MiB a second, told ten times a second
 		m.Add(at(float64(i)/10), int64(i)<<20/10)
+		if _, ok := m.Left(at(float64(i)/10), 30<<20); ok != (i >= 150) {
+			t.Fatalf("after %d steps it is known how much is left: %v", i, ok)
+		}
 		if rate, ok := m.Rate(at(float64(i) / 10)); ok != (i >= 20) || ok && (rate < 0.99*(1<<20) || rate > 1.01*(1<<20)) {
 			t.Fatalf("after %d steps: %g, %v", i, rate, ok)
 		}
 	}
-	if left, ok := m.Left(at(9.9), 20<<20); !ok || left.Round(100*time.Millisecond) != 10100*time.Millisecond {
+	if left, ok := m.Left(at(19.9), 30<<20); !ok || left.Round(100*time.Millisecond) != 10100*time.Millisecond {
 		t.Errorf("left: %s, %v", left, ok)
 	}
 	// It stands still: the rate goes down, and then there is none.
-	if rate, _ := m.Rate(at(14.9)); rate < 0.45*(1<<20) || rate > 0.55*(1<<20) {
+	if rate, _ := m.Rate(at(24.9)); rate < 0.45*(1<<20) || rate > 0.55*(1<<20) {
 		t.Errorf("five seconds later: %g", rate)
 	}
-	if rate, ok := m.Rate(at(30)); !ok || rate != 0 {
+	if rate, ok := m.Rate(at(40)); !ok || rate != 0 {
 		t.Errorf("twenty seconds later: %g, %v", rate, ok)
 	}
-	if left, ok := m.Left(at(30), 20<<20); ok {
+	if left, ok := m.Left(at(40), 30<<20); ok {
 		t.Errorf("it stands still, and %s are left", left)
 	}
 	if len(m.seen) > 60 {
 		t.Errorf("%d samples are kept", len(m.seen))
 	}
-	m.Add(at(31), 5)
-	if _, ok := m.Rate(at(31)); ok {
+	m.Add(at(41), 5)
+	if _, ok := m.Rate(at(41)); ok {
 		t.Error("a count that began anew has a rate at once")
 	}
 }

@@ -172,6 +172,7 @@ type fakeLink struct {
 }
 
 func (f *fakeLink) Uplink() float64 { return f.uplink() }
+func (f *fakeLink) Uploaded() int64 { return 0 }
 
 // A stock client reads what changing levels leave: frames of several levels and
 // of raw blocks, one after the other.

@@ -70,6 +70,9 @@ type Uplink interface {
 	// Uplink is how many bytes per second the link has lately taken while there
 	// were more to send. 0: not known yet.
 	Uplink() float64
+	// Uploaded is how many bytes of objects the link has taken in all: fewer
+	// than Put has read, as long as some are on their way.
+	Uploaded() int64
 }
 
 // Digester is what a Store may also be when it can tell an object's SHA-256

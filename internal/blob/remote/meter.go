@@ -15,6 +15,7 @@ type Meter struct {
 	waiting int64     // bytes of requests under way that the link has not taken
 	bytes   float64   // taken lately while the link was busy
 	busy    float64   // seconds of that
+	total   int64     // bytes taken in all
 }
 
 const (
@@ -89,6 +90,15 @@ func (m *Meter) change(now time.Time, taken, waiting int64) {
 	}
 	m.last = now
 	m.waiting += waiting
+	m.total += taken
+}
+
+// Taken is how many bytes the link has taken in all, also of requests that
+// failed in the end.
+func (m *Meter) Taken() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.total
 }
 
 // Rate is how many bytes per second the link has lately taken; 0: not known.

@@ -389,3 +389,6 @@ func (s *Store) Requests() int { return s.transport.Limiter().Limit() }
 // Uplink is how fast the link to the server has lately taken uploads, in bytes
 // per second. 0: not known yet.
 func (s *Store) Uplink() float64 { return s.meter.Rate() }
+
+// Uploaded is how many bytes of objects the link has taken in all.
+func (s *Store) Uploaded() int64 { return s.meter.Taken() }

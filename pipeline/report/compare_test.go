@@ -3,10 +3,13 @@ package report
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -272,6 +275,58 @@ func TestCompareWork(t *testing.T) {
 		t.Errorf("%d bytes of Markdown, more than %d", md.Len(), maxMarkdown)
 	}
 	checkMarkdown(t, md.String())
+}
+
+// TestMarkdownLarge holds the note of a large fleet, in which much changed, much
+// got worse and hosts failed, to what GitLab takes: a million characters. What
+// is left out is said.
+func TestMarkdownLarge(t *testing.T) {
+	const hosts, paths = 200, 20_000
+	prev, cur := bigReport(hosts, paths, "a"), bigReport(hosts, paths, "bb")
+	cur.Status = Failed
+	for i := range cur.Hosts {
+		h := &cur.Hosts[i]
+		h.Name, prev.Hosts[i].Name = strings.Repeat("h", 55)+h.Name, strings.Repeat("h", 55)+h.Name
+		prev.Hosts[i].Steps = nil
+		h.Steps = nil
+		for _, step := range []string{StepEvaluate, StepBuild, StepPush} {
+			prev.Hosts[i].Steps = append(prev.Hosts[i].Steps, Step{Name: step, Status: Passed, Seconds: 10})
+			h.Steps = append(h.Steps, Step{Name: step, Status: Passed, Seconds: 100})
+		}
+		if i%10 == 0 {
+			h.Status = Failed
+			h.Failure = &Failure{Step: StepBuild, Message: fmt.Sprintf("host %d %s", i, strings.Repeat("x", 900)), LogTail: slices.Repeat([]string{strings.Repeat("<b>", 300)}, 200)}
+		}
+	}
+	if err := Compare(prev, cur); err != nil {
+		t.Fatal(err)
+	}
+	if len(cur.Regressions) < 3*hosts {
+		t.Fatalf("only %d regressions", len(cur.Regressions))
+	}
+	var md bytes.Buffer
+	if err := Markdown(&md, cur); err != nil {
+		t.Fatal(err)
+	}
+	text := md.String()
+	t.Logf("%d characters", utf8.RuneCountInString(text))
+	if utf8.RuneCountInString(text) > 1_000_000 || md.Len() > 1_000_000 {
+		t.Errorf("%d bytes are more than GitLab takes", md.Len())
+	}
+	checkMarkdown(t, text)
+	for _, want := range []string{
+		fmt.Sprintf("And %d regressions more, see `report.json`", len(cur.Regressions)-500),
+		"smaller in size", "Its log is in `report.json`",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in the Markdown", want)
+		}
+	}
+	for _, kept := range []string{"| **Total** |", cur.Hosts[hosts-1].Name} {
+		if !strings.Contains(text, kept) {
+			t.Errorf("%q is missing", kept)
+		}
+	}
 }
 
 func BenchmarkCompareMarkdown(b *testing.B) {

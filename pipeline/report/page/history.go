@@ -22,8 +22,10 @@ var historyPage = parse("history.html", historyHTML)
 
 // Bounds that keep the page of a history quick to open.
 const (
-	maxBars        = 120 // runs in a chart
-	maxPast        = 60  // runs of a host
+	maxBars        = 120  // runs in a chart
+	maxPast        = 60   // runs of a host
+	leastPast      = 14   // of a host among very many
+	maxPasts       = 6000 // in all
 	maxTrendHosts  = 250
 	maxRunRows     = 300
 	openRunRows    = 30 // in sight at first
@@ -53,6 +55,7 @@ type history struct {
 	Lede                 []string
 	Figures              []figure
 	First, Until         time.Time // of the runs in the charts
+	Few                  bool      // they do not fill the charts
 	Panels               []panel
 	Drawn                []runRow // the runs in the charts, the newest first
 	Worse                []pastWorse
@@ -144,6 +147,7 @@ func newHistory(x *trend.Index) *history {
 	h.Figures = trendFigures(t)
 	drawn := t.Points[len(t.Points)-min(len(t.Points), maxBars):]
 	h.First, h.Until = drawn[0].Summary.Started, last.Summary.Started
+	h.Few = len(drawn) < 12
 	h.Panels = panels(drawn)
 	for _, p := range slices.Backward(drawn) {
 		h.Drawn = append(h.Drawn, newRunRow(t, p.Run))
@@ -158,8 +162,9 @@ func newHistory(x *trend.Index) *history {
 			h.Worse = append(h.Worse, pastWorse{newWorse(g), row})
 		}
 	}
+	past := min(maxPast, max(leastPast, maxPasts/max(1, min(len(t.Hosts), maxTrendHosts))))
 	for i := range t.Hosts {
-		h.Rows = append(h.Rows, newHostRow(t, &t.Hosts[i]))
+		h.Rows = append(h.Rows, newHostRow(t, &t.Hosts[i], past))
 	}
 	rank := map[string]int{"failed": 0, "interrupted": 1, "skipped": 2}
 	slices.SortStableFunc(h.Rows, func(a, b hostRow) int {
@@ -308,10 +313,9 @@ func firstClosure(points []trend.Point) int64 {
 // panels are the charts of the runs, one above the other over the same axis.
 func panels(points []trend.Point) []panel {
 	builds := panel{Name: "Builds that succeeded", Goal: report.BuildGoal}
-	n := float64(len(points))
 	var bad []string
 	for i, p := range points {
-		x, w := float64(i)/n, barWidth(n)
+		x, w := column(i, len(points))
 		share := p.Builds.Share()
 		title := fmt.Sprintf("%s: %d of %d hosts", moment(p), p.Builds.Passed, p.Builds.Of)
 		if p.Builds.Of == 0 {
@@ -339,8 +343,12 @@ func panels(points []trend.Point) []panel {
 
 func bytesText(v float64) string { return size(int64(v)) }
 
-// barWidth leaves a tenth, at most, between columns.
-func barWidth(n float64) float64 { return max(0.0005, 0.88/max(n, 12)) }
+// column is the place of the i-th of n columns, with a tenth of it left before
+// the next: the newest is at the right, and few columns are not spread out.
+func column(i, n int) (x, width float64) {
+	slots := max(n, 12)
+	return float64(slots-n+i) / float64(slots), 0.88 / float64(slots)
+}
 
 // few is the first of a list behind a word, empty if there is none.
 func few(list []string, word string) string {
@@ -359,7 +367,7 @@ func few(list []string, word string) string {
 // flagged.
 func columnsOf(name string, points []trend.Point, value func(*report.Summary) float64, text func(float64) string, kind string) panel {
 	p := panel{Name: name}
-	highest, n := 0.0, float64(len(points))
+	highest := 0.0
 	var all []float64
 	for _, q := range points {
 		v := value(q.Summary)
@@ -369,7 +377,8 @@ func columnsOf(name string, points []trend.Point, value func(*report.Summary) fl
 	var flagged []string
 	for i, q := range points {
 		v := value(q.Summary)
-		b := trendBar{X: float64(i) / n, W: barWidth(n), Kind: "value", Title: moment(q) + ": " + text(v)}
+		x, w := column(i, len(points))
+		b := trendBar{X: x, W: w, Kind: "value", Title: moment(q) + ": " + text(v)}
 		if q.Summary.Status != report.Passed {
 			b.Kind = "value-" + string(q.Summary.Status)
 			b.Title += ", " + string(q.Summary.Status)
@@ -393,7 +402,8 @@ func columnsOf(name string, points []trend.Point, value func(*report.Summary) fl
 
 func moment(p trend.Point) string { return minute(p.Summary.Started) }
 
-func newHostRow(t *trend.Trend, h *trend.Host) hostRow {
+// newHostRow is a host in its last past runs.
+func newHostRow(t *trend.Trend, h *trend.Host, past int) hostRow {
 	last := h.Last()
 	row := hostRow{
 		Name: h.Name, Mark: string(last.Status), Result: last.Result, Sent: last.SentBytes, Seconds: trend.Seconds(last),
@@ -402,9 +412,8 @@ func newHostRow(t *trend.Trend, h *trend.Host) hostRow {
 	if h.Cells[len(h.Cells)-1] == nil {
 		row.Mark, row.Result = "skipped", "not in the newest run"
 	}
-	from := len(h.Cells) - min(len(h.Cells), maxPast)
+	from := len(h.Cells) - min(len(h.Cells), past)
 	cells := h.Cells[from:]
-	n := float64(len(cells))
 	var closures, seconds []float64
 	seen := 0
 	for i, c := range cells {
@@ -414,7 +423,8 @@ func newHostRow(t *trend.Trend, h *trend.Host) hostRow {
 		}
 		seen++
 		p := t.Points[from+i]
-		row.Cells = append(row.Cells, pastCell{float64(i) / n, barWidth(n), string(c.Status), moment(p) + ": " + c.Result})
+		x, w := column(i, len(cells))
+		row.Cells = append(row.Cells, pastCell{x, w, string(c.Status), moment(p) + ": " + c.Result})
 		if c.Status == report.Failed {
 			row.Failed = append(row.Failed, day(p.Summary.Started))
 		}

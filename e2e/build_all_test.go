@@ -95,7 +95,7 @@ func TestPantherOS(t *testing.T) {
 		planned := m.call(t, plan...).want(t, 0).stdout
 		contains(t, planned, " narinfo", "nothing was deleted")
 		contains(t, m.call(t, append(plan, "--apply")...).want(t, 0).stdout, " narinfo", "deleted ")
-		contains(t, m.call(t, "warm", "--hosts=yoga").want(t, 0).stdout, "yoga: warm")
+		contains(t, m.call(t, "warm", "--hosts=yoga").want(t, 0).stdout, "yoga: ", " paths fetched ", " were there ")
 		contains(t, m.call(t, plan...).want(t, 0).stdout, "goes: nothing")
 	})
 	t.Run("cancelled in a build", func(t *testing.T) {

@@ -146,10 +146,8 @@ func (r *Report) Write(w io.Writer) error {
 	if err := enc.Encode(&full); err != nil {
 		return fmt.Errorf("write report: %v", err)
 	}
-	if _, err := w.Write(indent(compact.Bytes())); err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
+	_, err := w.Write(indent(compact.Bytes()))
+	return err // it says what w is
 }
 
 // WriteFiles writes report.json and report.md into dir, see WriteAll.

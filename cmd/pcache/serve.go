@@ -329,15 +329,17 @@ func (s *cacheServer) openIntake(first address, trusted []nix.PublicKey) error {
 	if err != nil {
 		return err
 	}
+	var answers *api.API
 	in, err := intake.New(intake.Options{
 		Name: first.name, Store: first.store, StoreDir: s.o.storeDir, Priority: s.o.priority,
 		Sign: sign, Trusted: trusted, Visible: s.cache.Visible, Changed: s.cache.Changed, MaxNAR: int64(s.o.maxNAR),
+		Arrived: func(ctx context.Context, p nix.StorePath) { answers.Arrived(ctx, p) },
 	})
 	if err != nil {
 		return err
 	}
 	s.site.Push = in
-	answers := api.New(api.Options{
+	answers = api.New(api.Options{
 		Cache: s.o.name, StoreDir: s.o.storeDir, Priority: s.o.priority, Public: s.o.tokens == "" || s.o.public,
 		Key: func() string { return publicKeyOf(first, sign) }, Upstream: func() []string { return nil },
 		Intake: in, Visible: s.cache.Visible, Subject: webserver.Subject,

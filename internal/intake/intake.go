@@ -41,6 +41,9 @@ type Options struct {
 	Level binarycache.Level
 	// Changed, if not nil, is told of every path that became visible.
 	Changed func(p nix.StorePath)
+	// Arrived, if not nil, is told of a path that PutNARInfo made visible:
+	// others may wait for it.
+	Arrived func(ctx context.Context, p nix.StorePath)
 	// MaxNAR bounds a NAR, as it is sent and uncompressed; 0: 64 GiB.
 	MaxNAR int64
 }
@@ -217,7 +220,13 @@ func (i *Intake) PutNARInfo(ctx context.Context, hashPart string, data []byte) e
 	if n.Path.HashPart() != hashPart {
 		return refuse("it is the narinfo of %s, and was sent as %s.narinfo", n.Path, hashPart)
 	}
-	return i.Publish(ctx, n)
+	if err := i.Publish(ctx, n); err != nil {
+		return err
+	}
+	if i.o.Arrived != nil {
+		i.o.Arrived(ctx, n.Path)
+	}
+	return nil
 }
 
 // Publish makes a path visible whose NAR is in the cache at n.URL. The error

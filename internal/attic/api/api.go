@@ -327,7 +327,17 @@ func (a *API) publish(ctx context.Context, n nix.NARInfo) error {
 		}
 	}
 	a.mu.Unlock()
-	ready := []nix.NARInfo{n}
+	return a.publishAll(ctx, n.Path, []nix.NARInfo{n})
+}
+
+// Arrived makes visible what waited for a path that came by another protocol.
+func (a *API) Arrived(ctx context.Context, p nix.StorePath) {
+	_ = a.publishAll(ctx, "", a.visible(nix.NARInfo{PathInfo: nix.PathInfo{Path: p}}))
+}
+
+// publishAll makes paths visible, and what waited for them. The error is about
+// own.
+func (a *API) publishAll(ctx context.Context, own nix.StorePath, ready []nix.NARInfo) error {
 	for len(ready) > 0 {
 		next := ready[0]
 		ready = ready[1:]
@@ -338,7 +348,7 @@ func (a *API) publish(ctx context.Context, n nix.NARInfo) error {
 			continue // somebody will come back to it
 		case err != nil:
 			a.forget(next)
-			if next.Path == n.Path {
+			if next.Path == own {
 				return err
 			}
 			continue // its own push will find it missing

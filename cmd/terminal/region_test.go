@@ -113,7 +113,7 @@ func TestRegionInBackground(t *testing.T) {
 func TestKeep(t *testing.T) {
 	r, s, _ := region(20, 10)
 	n := make(chan int, 100)
-	stop := r.Keep(time.Millisecond, func(columns, rows int) []string {
+	stop := r.Keep(time.Millisecond, func(columns, _ int) []string {
 		select {
 		case n <- columns:
 		default:

@@ -155,20 +155,20 @@ func (w *autoWriter) Write(p []byte) (int, error) {
 // steer decides how to go on, knowing what comes next.
 func (w *autoWriter) steer(next []byte) error {
 	w.sampleAt = w.n + autoSample
-	// A short piece says little: look at the next one.
-	if len(next) < autoSampled/4 {
+	switch {
+	case len(next) < autoSampled/4: // a short piece says little: look at the next one
 		if w.frame != nil {
 			return nil
 		}
 		w.sampleAt = w.n + int64(len(next))
-	} else if compress.Estimate(next[:min(len(next), autoSampled)]) < incompressible {
+	case compress.Estimate(next[:min(len(next), autoSampled)]) < incompressible:
 		if w.doubts++; w.doubts > 1 || w.n == 0 {
 			return w.to(stored)
 		}
 		if w.frame != nil {
 			return nil
 		}
-	} else {
+	default:
 		w.doubts = 0
 	}
 	if w.frame != nil && w.level != stored && w.n < w.chooseAt {

@@ -94,7 +94,7 @@ func (i *inspection) WriteTo(w io.Writer) (int64, error) {
 // putExtras writes what the inspection of p's whole NAR has found. url is
 // where the NAR is.
 func (s *Sink) putExtras(ctx context.Context, p nix.PathInfo, url string, i *inspection) error {
-	if s.o.Extras.Listings {
+	if s.o.Listings {
 		listing, err := i.lister.JSON()
 		if err == nil {
 			err = s.putBytes(ctx, listingKey(p.Path), listing)
@@ -132,7 +132,7 @@ func (s *Sink) interruptedExtras(ctx context.Context, info nix.NARInfo, i *inspe
 // lateExtras is for a path whose NAR was in the cache before: the NAR is read
 // for the extras alone, if the cache does not have them.
 func (s *Sink) lateExtras(ctx context.Context, info nix.NARInfo, r io.Reader) error {
-	if !s.o.Extras.any() {
+	if !s.o.any() {
 		return nil
 	}
 	if !s.o.DebugInfo { // of which it is not known what there should be

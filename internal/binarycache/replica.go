@@ -117,7 +117,7 @@ func (v *verifiedFile) Read(p []byte) (int, error) {
 		v.err = err
 		v.pipe.CloseWithError(err)
 	default:
-		v.pipe.Close()
+		_ = v.pipe.Close()
 		if v.err = <-v.verdict; v.err == nil {
 			v.err = v.check()
 		}
@@ -224,7 +224,7 @@ func (r *Replica) Leased() LeasedReplica {
 	return LeasedReplica{r, &holder{store: r.store}}
 }
 
-// Traits: what is in a replica need not have its closure there, since a server
+// Traits says how to write to it. What is in a replica need not have its closure there, since a server
 // may keep single paths in the same place.
 func (r *Replica) Traits() cache.Traits {
 	t := cache.Traits{Large: 4}

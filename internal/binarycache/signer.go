@@ -219,7 +219,7 @@ func (s *Signer) one(ctx context.Context, published Published, key string) (Sign
 	info, err := nix.ParseNARInfo(published.Info.StoreDir, data)
 	if err != nil {
 		o.Action, o.Reason = SignRefused, err.Error()
-		return o, nil
+		return o, nil //nolint:nilerr // what is wrong with one narinfo is its outcome
 	}
 	o.Path = info.Path
 	if narInfoKey(info.Path) != key {

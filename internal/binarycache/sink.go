@@ -296,7 +296,7 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 		}
 	}
 	var looked *inspection
-	if s.o.Extras.any() {
+	if s.o.any() {
 		looked = newInspection(s.o.Extras, nar)
 		nar = looked
 	}

@@ -253,7 +253,7 @@ func (s *Source) OpenNAR(ctx context.Context, p nix.PathInfo) (io.ReadCloser, er
 		if _, signed := n.SignedBy(s.o.Trusted); !signed {
 			c, ok, reason := unsignedContents(n.PathInfo)
 			if !ok { // Info and Closure would have said so
-				v.Close()
+				_ = v.Close()
 				return nil, fmt.Errorf("%s: %w%s", p.Path, ErrUntrusted, reason)
 			}
 			v.contents = newContents(c)

@@ -47,7 +47,7 @@ func (c *check) decompress(r *io.PipeReader, compression string, maxNAR int64) e
 	n, err := io.Copy(io.MultiWriter(hash, format), io.LimitReader(plain, maxNAR+1))
 	switch {
 	case n > maxNAR:
-		return &Refusal{TooLarge: true, Reason: fmt.Sprintf("the NAR has more than %d bytes", maxNAR)}
+		return &RefusalError{TooLarge: true, Reason: fmt.Sprintf("the NAR has more than %d bytes", maxNAR)}
 	case err != nil:
 		return refuse("the NAR cannot be read: %v", err)
 	}

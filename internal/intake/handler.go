@@ -54,7 +54,7 @@ func (i *Intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Status is the HTTP status for an error of an Intake.
 func Status(err error) int {
 	var (
-		refusal  *Refusal
+		refusal  *RefusalError
 		missing  *MissingError
 		refused  *binarycache.RefusedError
 		upstream *substituter.UpstreamError
@@ -88,7 +88,7 @@ func (i *Intake) putSmall(body io.Reader, limit int64, f func([]byte) error) err
 		return fmt.Errorf("read what the client sends: %w", err)
 	}
 	if int64(b.Len()) > limit {
-		return &Refusal{TooLarge: true, Reason: fmt.Sprintf("it has more than %d bytes", limit)}
+		return &RefusalError{TooLarge: true, Reason: fmt.Sprintf("it has more than %d bytes", limit)}
 	}
 	return f(b.Bytes())
 }

@@ -70,18 +70,18 @@ type facts struct {
 
 const maxFacts = 20_000
 
-// Refusal is what is wrong with what was sent.
-type Refusal struct {
+// RefusalError is what is wrong with what was sent.
+type RefusalError struct {
 	// Conflict: it may be right later, or elsewhere; otherwise it never is.
 	Conflict bool
 	TooLarge bool
 	Reason   string
 }
 
-func (e *Refusal) Error() string { return e.Reason }
+func (e *RefusalError) Error() string { return e.Reason }
 
 func refuse(format string, args ...any) error {
-	return &Refusal{Reason: fmt.Sprintf(format, args...)}
+	return &RefusalError{Reason: fmt.Sprintf(format, args...)}
 }
 
 // MissingError says which references of a path are not visible yet.
@@ -139,7 +139,7 @@ func (i *Intake) PutNAR(ctx context.Context, key string, body io.Reader, size in
 		return err
 	}
 	if size > i.o.MaxNAR {
-		return &Refusal{TooLarge: true, Reason: fmt.Sprintf("the NAR's file has %d bytes, the limit is %d", size, i.o.MaxNAR)}
+		return &RefusalError{TooLarge: true, Reason: fmt.Sprintf("the NAR's file has %d bytes, the limit is %d", size, i.o.MaxNAR)}
 	}
 	if err := i.init(ctx); err != nil {
 		return err
@@ -250,7 +250,7 @@ func (i *Intake) Publish(ctx context.Context, n nix.NARInfo) error {
 	// By now no garbage collection deletes the NAR that was found. One may
 	// have done so before.
 	if _, err := i.o.Store.Stat(ctx, n.URL); errors.Is(err, blob.ErrNotExist) {
-		return &Refusal{Conflict: true, Reason: fmt.Sprintf("its NAR %s is not in the cache any more: send it again", n.URL)}
+		return &RefusalError{Conflict: true, Reason: fmt.Sprintf("its NAR %s is not in the cache any more: send it again", n.URL)}
 	} else if err != nil {
 		return fmt.Errorf("ask cache %s for %s: %w", i.o.Name, n.URL, err)
 	}
@@ -284,7 +284,7 @@ func (i *Intake) checkNAR(ctx context.Context, n *nix.NARInfo) error {
 	}
 	f, err := i.know(ctx, key, compression)
 	if errors.Is(err, blob.ErrNotExist) {
-		return &Refusal{Conflict: true, Reason: fmt.Sprintf("its NAR %s is not in the cache: send it first", key)}
+		return &RefusalError{Conflict: true, Reason: fmt.Sprintf("its NAR %s is not in the cache: send it first", key)}
 	}
 	if err != nil {
 		return fmt.Errorf("read %s of cache %s: %w", key, i.o.Name, err)
@@ -372,7 +372,7 @@ func (i *Intake) merge(ctx context.Context, n *nix.NARInfo) error {
 		if _, err := i.o.Store.Stat(ctx, path.Clean(was.URL)); errors.Is(err, blob.ErrNotExist) {
 			return nil
 		}
-		return &Refusal{Conflict: true, Reason: fmt.Sprintf("%s is in the cache with other contents (NarHash %s), which stay", n.Path, was.NARHash)}
+		return &RefusalError{Conflict: true, Reason: fmt.Sprintf("%s is in the cache with other contents (NarHash %s), which stay", n.Path, was.NARHash)}
 	}
 	have := make(map[string]bool)
 	for _, s := range n.Signatures {
@@ -403,7 +403,7 @@ func (i *Intake) PutOther(ctx context.Context, key string, body io.Reader) error
 		return err
 	}
 	if int64(len(data)) > limit {
-		return &Refusal{TooLarge: true, Reason: fmt.Sprintf("%s is larger than %d bytes", key, limit)}
+		return &RefusalError{TooLarge: true, Reason: fmt.Sprintf("%s is larger than %d bytes", key, limit)}
 	}
 	if !strings.HasPrefix(key, "log/") && !json.Valid(data) {
 		return refuse("%s is no JSON (if it is compressed: send it as it is)", key)
@@ -425,7 +425,7 @@ func (i *Intake) PutInfo(ctx context.Context, data []byte) error {
 		return refuse("nix-cache-info: %v", err)
 	}
 	if info.StoreDir != i.o.StoreDir {
-		return &Refusal{Conflict: true, Reason: fmt.Sprintf("this cache is for paths of %s, not of %s", i.o.StoreDir, info.StoreDir)}
+		return &RefusalError{Conflict: true, Reason: fmt.Sprintf("this cache is for paths of %s, not of %s", i.o.StoreDir, info.StoreDir)}
 	}
 	return i.init(ctx)
 }

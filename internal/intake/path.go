@@ -24,7 +24,7 @@ func (i *Intake) HasNAR(ctx context.Context, p nix.PathInfo) (bool, error) {
 // and hash that p says. One that is there already is not read.
 func (i *Intake) PutPath(ctx context.Context, p nix.PathInfo, body io.Reader) (n nix.NARInfo, existed bool, err error) {
 	if p.NARSize > i.o.MaxNAR {
-		return n, false, &Refusal{TooLarge: true, Reason: fmt.Sprintf("the NAR has %d bytes, the limit is %d", p.NARSize, i.o.MaxNAR)}
+		return n, false, &RefusalError{TooLarge: true, Reason: fmt.Sprintf("the NAR has %d bytes, the limit is %d", p.NARSize, i.o.MaxNAR)}
 	}
 	if err := i.init(ctx); err != nil {
 		return n, false, err
@@ -49,7 +49,7 @@ func (i *Intake) PutPath(ctx context.Context, p nix.PathInfo, body io.Reader) (n
 	return n, v.n == 0, nil
 }
 
-// verified passes a NAR on and ends in a Refusal if it is not the one that is
+// verified passes a NAR on and ends in a RefusalError if it is not the one that is
 // wanted.
 type verified struct {
 	r      io.Reader

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// merge returns a and b, of which a was first, as one push: the roots of both,
+// merge returns p and b, of which p was first, as one push: the roots of both,
 // the union of their paths, and the worse outcome. A path that either of them
 // sent was sent. Seconds are added up, as the time between two pushes is none
-// of theirs. The result shares nothing with a and b.
-func (a *Push) merge(b *Push) *Push {
-	m := a.clone()
-	m.Status = worse(a.Status, b.Status)
-	m.Error = cmp.Or(a.Error, b.Error)
-	m.DryRun = a.DryRun && b.DryRun
-	m.Seconds = milliseconds(a.Seconds + b.Seconds)
-	m.PlanSeconds = milliseconds(a.PlanSeconds + b.PlanSeconds)
+// of theirs. The result shares nothing with p and b.
+func (p *Push) merge(b *Push) *Push {
+	m := p.clone()
+	m.Status = worse(p.Status, b.Status)
+	m.Error = cmp.Or(p.Error, b.Error)
+	m.DryRun = p.DryRun && b.DryRun
+	m.Seconds = milliseconds(p.Seconds + b.Seconds)
+	m.PlanSeconds = milliseconds(p.PlanSeconds + b.PlanSeconds)
 	for _, key := range b.PublicKeys {
 		if !slices.Contains(m.PublicKeys, key) {
 			m.PublicKeys = append(m.PublicKeys, key)

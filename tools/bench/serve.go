@@ -92,7 +92,7 @@ func freeAddress() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String(), nil
 }
 
@@ -336,7 +336,7 @@ func (b *bench) behind(ctx context.Context, c *closure, o badnet.Options, work f
 	if err != nil {
 		return err
 	}
-	defer upstream.Close()
+	defer func() { _ = upstream.Close() }()
 	scratch, remove, err := b.scratch("mirror")
 	if err != nil {
 		return err

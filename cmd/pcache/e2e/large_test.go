@@ -41,7 +41,7 @@ func largeFile(t *testing.T, size int64) string {
 	noise := rand.NewChaCha8([32]byte{1})
 	block := make([]byte, 1<<20)
 	for i := range block {
-		block[i] = byte("what a compressor can make small, line after line\n"[i%50])
+		block[i] = "what a compressor can make small, line after line\n"[i%50]
 	}
 	for left := size; left > 0; left -= int64(len(block)) {
 		_, _ = noise.Read(block[:300<<10])

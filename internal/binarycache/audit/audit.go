@@ -20,12 +20,12 @@ import (
 type Level int
 
 const (
-	// Listing: names, sizes, narinfos, signatures, closures and roots. No NAR
+	// Listing looks at names, sizes, narinfos, signatures, closures and roots. No NAR
 	// is read.
 	Listing Level = iota
-	// Files: the files of NARs are read and their hashes computed.
+	// Files reads the files of NARs and computes their hashes.
 	Files
-	// Full: NARs are unpacked and their hashes computed.
+	// Full unpacks NARs and computes their hashes.
 	Full
 )
 

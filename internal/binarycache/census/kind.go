@@ -52,12 +52,12 @@ func Kinds() []Kind {
 func KindOf(key string) Kind {
 	first, rest, below := strings.Cut(key, "/")
 	if !below {
-		switch {
-		case key == "nix-cache-info":
+		switch key {
+		case "nix-cache-info":
 			return CacheInfo
-		case key == "public-keys":
+		case "public-keys":
 			return PublicKeys
-		case key == "upstream-keys":
+		case "upstream-keys":
 			return UpstreamKeys
 		}
 		hash, extension, _ := strings.Cut(key, ".")

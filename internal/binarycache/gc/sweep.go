@@ -147,7 +147,7 @@ func (c *Collection) planOnce(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("cache %s: %w", c.o.Name, err)
 	}
-	c.stale = append(stale, old...)
+	c.stale = slices.Concat(stale, old)
 	if c.Plan, err = NewPlan(taken, c.o.Name, active, now, c.o.Policy); err != nil {
 		return err
 	}

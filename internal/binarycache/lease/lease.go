@@ -94,8 +94,8 @@ func (c *Claim) sort() {
 	}
 }
 
-// HasPath, HasNAR and HasKey say whether a thing is claimed. The claim must be
-// one that was read or written: sorted.
+// HasPath says whether a path is claimed, as HasNAR and HasKey do for other things.
+// The claim must be one that was read or written: sorted.
 func (c *Claim) HasPath(hashPart string) bool { return has(c.Paths, short(hashPart)) }
 func (c *Claim) HasNAR(hash string) bool      { return has(c.NARs, short(hash)) } //nolint:revive // see HasPath
 func (c *Claim) HasKey(key string) bool       { return has(c.Keys, key) }         //nolint:revive // see HasPath

@@ -66,7 +66,7 @@ hand over secrets in the environment, from $` + secretKeyVariable + `, or from
 the configuration's entry of the cache.
 
 Memory: about 30 MiB, and a compressor of 10 to 60 MiB by level for each
-processor; to a bucket four compressors more and 64 MiB of parts under way. It
+processor; to a bucket two compressors more and 64 MiB of parts under way. It
 does not grow with the paths' size or number.
 
 ` + exitCodes,

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -41,6 +42,7 @@ func timed(ctx context.Context, env []string, name string, args ...string) (samp
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	unix.Sync() // what earlier runs wrote is not this one's to wait for
+	forgetPeak()
 	s := sample{started: time.Now()}
 	err := cmd.Run()
 	s.Wall = time.Since(s.started).Seconds()
@@ -59,6 +61,14 @@ func timed(ctx context.Context, env []string, name string, args ...string) (samp
 		s.RSS = usage.Maxrss << 10
 	}
 	return s, nil
+}
+
+// forgetPeak gives back memory that this process no longer needs, and has the
+// system forget how much it once had: a child has its parent's memory until it
+// becomes a program, and the most that it had is counted as the child's.
+func forgetPeak() {
+	debug.FreeOSMemory()
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // proc(5): resets the peak
 }
 
 // scratch is a new folder of the run; remove it when its contents are measured.

@@ -72,9 +72,10 @@ func (h History) Previous(ctx context.Context, fleet string, inputs Inputs) (*re
 }
 
 // RunName is a new name for a run in a history: when it began, and what tells it
-// from others of that second.
+// from others of that second, the milliseconds first so that names sort by time.
 func RunName(started time.Time) string {
-	return started.UTC().Format("20060102T150405Z") + "-" + strings.ToLower(rand.Text())[:8]
+	started = started.UTC()
+	return fmt.Sprintf("%s-%03d%s", started.Format("20060102T150405Z"), started.Nanosecond()/1e6, strings.ToLower(rand.Text())[:8])
 }
 
 // Add adds a run, whose report's files are in a folder that holds nothing else,

@@ -95,7 +95,8 @@ Several may do so at the same time.
 				return usagef("--keep %d: want 1 or more", keep)
 			}
 			if name == "" {
-				name = time.Now().UTC().Format("20060102T150405Z") + "-" + strings.ToLower(rand.Text())[:8]
+				now := time.Now().UTC() // milliseconds: names sort by time within a second as well
+				name = fmt.Sprintf("%s-%03d%s", now.Format("20060102T150405Z"), now.Nanosecond()/1e6, strings.ToLower(rand.Text())[:8])
 			}
 			if err := journal.CheckName(name); err != nil {
 				return usagef("--name: %v", err)

@@ -1,7 +1,6 @@
 package page
 
 import (
-	"bytes"
 	"cmp"
 	_ "embed"
 	"fmt"
@@ -36,14 +35,7 @@ const (
 // links to the reports in the folders beside it. Text from outside cannot leave
 // its place in it.
 func WriteHistory(w io.Writer, x *trend.Index) error {
-	var b bytes.Buffer
-	if err := historyPage.Execute(&b, newHistory(x)); err != nil {
-		return fmt.Errorf("write the page of a history: %v", err)
-	}
-	if _, err := w.Write(squeeze(b.Bytes())); err != nil {
-		return fmt.Errorf("write the page of a history: %w", err)
-	}
-	return nil
+	return execute(w, "the page of a history", historyPage, newHistory(x))
 }
 
 // history is what the template shows of an index.

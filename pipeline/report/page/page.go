@@ -62,12 +62,18 @@ func newSheet() sheet {
 // Write renders r, which must be valid, as an HTML page. Text from outside
 // cannot leave its place in it.
 func Write(w io.Writer, r *report.Report) error {
+	return execute(w, "page", reportPage, newView(r))
+}
+
+// execute writes what a template makes of data, all of it or, if the template
+// fails, nothing.
+func execute(w io.Writer, what string, t *template.Template, data any) error {
 	var b bytes.Buffer
-	if err := reportPage.Execute(&b, newView(r)); err != nil {
-		return fmt.Errorf("write page: %v", err)
+	if err := t.Execute(&b, data); err != nil {
+		return fmt.Errorf("write %s: %v", what, err)
 	}
 	if _, err := w.Write(squeeze(b.Bytes())); err != nil {
-		return fmt.Errorf("write page: %w", err)
+		return fmt.Errorf("write %s: %w", what, err)
 	}
 	return nil
 }

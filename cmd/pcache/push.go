@@ -309,7 +309,9 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 	if s, ok := sink.(*attic.Sink); ok && s.Config().PublicKey != "" {
 		r.serverKeys = []string{s.Config().PublicKey}
 	}
-	result, err := cache.Copy(ctx, sink, source, r.paths, cache.Options{DryRun: r.dryRun, Verify: r.verify, Progress: progress})
+	result, err := cache.Copy(ctx, sink, source, r.paths, cache.Options{
+		DryRun: r.dryRun, Verify: r.verify, Momentary: len(r.named) == 0, Progress: progress,
+	})
 	if result.Outcomes != nil && ctx.Err() == nil {
 		// Those of what was sent, also when something else failed.
 		n, logErr := r.putLogs(ctx, sink, result)

@@ -27,7 +27,7 @@ type Source interface {
 // Sink is where store paths go. Methods may be called concurrently.
 type Sink interface {
 	// Missing returns those of ps that the sink does not have, having asked
-	// for each.
+	// for each. Of the infos only the paths matter.
 	Missing(ctx context.Context, ps []nix.PathInfo) ([]nix.PathInfo, error)
 	// PutNAR stores the bytes of a path, reading nar to its end. The path does
 	// not become visible to readers by that. If nar fails nothing is stored.
@@ -80,7 +80,7 @@ func traitsOf(s Sink) Traits {
 }
 
 // Holder is what a Sink may also be whose paths others may delete while a copy
-// is under way. Copy takes hold of the closure before it asks what is there.
+// is under way. Copy takes hold of the closure before it relies on what is there.
 type Holder interface {
 	// Hold keeps paths that are there, and those that come, from being
 	// deleted. It is kept up until stop is called, and for a while after that,
@@ -99,6 +99,10 @@ type Options struct {
 	// Verify asks the sink for every path, before and after, instead of
 	// trusting that a present path's closure is present.
 	Verify bool
+	// Momentary: once Copy has returned, nothing relies on the roots being
+	// there, such as a manifest does. If they are there already, a Holder is
+	// then not asked to hold them.
+	Momentary bool
 	// Progress, if not nil, is updated while Copy runs.
 	Progress *Progress
 }

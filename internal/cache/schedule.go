@@ -17,42 +17,78 @@ import (
 )
 
 // schedule is a running copy: which NARs may be sent, which paths may be
-// published. Workers take jobs from it; finishing one makes others ready.
+// published. Workers take jobs from it; finishing one makes others ready. NARs
+// are sent while the plan is still being made; what may be published is known
+// when it is.
 type schedule struct {
 	dst      Sink
 	src      Source
 	traits   Traits
 	progress *Progress
-	outs     []Outcome
 
 	mu      sync.Mutex
 	changed *sync.Cond
+	early   map[nix.StorePath]*job // those that were offered before the plan was made
+	planned bool
 	large   jobHeap
 	small   jobHeap
 	publish []*job // stored, all references published, not yet taken
-	left    int    // jobs neither published nor failed
+	left    int    // jobs neither published nor failed, once planned
 	stopped bool
 	failed  []error // of single paths
 }
 
 type job struct {
-	out        *Outcome
+	path       nix.PathInfo
+	out        *Outcome // of its own until the plan is made
 	info       nix.NARInfo
 	waits      int    // references that are sent by this copy and not published
 	dependents []*job // those that wait for this one
 	stored     bool
 	dead       bool // it, or something it refers to, failed
+	unwanted   bool // the plan came to say that it is there
 }
 
-func newSchedule(dst Sink, src Source, traits Traits, p *Progress, outs []Outcome) *schedule {
-	s := &schedule{dst: dst, src: src, traits: traits, progress: p, outs: outs}
+func newSchedule(dst Sink, src Source, p *Progress) *schedule {
+	s := &schedule{dst: dst, src: src, traits: traitsOf(dst), progress: p, early: make(map[nix.StorePath]*job)}
 	s.changed = sync.NewCond(&s.mu)
+	return s
+}
+
+// offer begins to send the NARs of paths that are missing, before the plan is
+// made. What a sink wants in the order of references has to wait for that.
+func (s *schedule) offer(missing []nix.PathInfo) {
+	if s.traits.RefsFirst {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range missing {
+		if s.early[p.Path] == nil {
+			j := &job{path: p, out: &Outcome{Info: p, Action: Pending}}
+			s.early[p.Path] = j
+			s.ready(j)
+		}
+	}
+	s.changed.Broadcast()
+}
+
+// follow takes the whole plan, in which references come first.
+func (s *schedule) follow(outs []Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	// What must be visible before a path that refers to the key may be: its
 	// job, or what is sent of the closure of a path that is elsewhere.
 	before := make(map[nix.StorePath][]*job)
-	for i := range outs { // references first: what a job waits for exists before it
+	var dead []*job
+	for i := range outs {
+		path := outs[i].Info.Path
+		j := s.early[path]
 		upstream := outs[i].Reason == Upstream
 		if outs[i].Action != Pending && !upstream {
+			if j != nil {
+				j.dead, j.unwanted = true, true
+			}
 			continue
 		}
 		var deps []*job
@@ -66,33 +102,60 @@ func newSchedule(dst Sink, src Source, traits Traits, p *Progress, outs []Outcom
 			}
 		}
 		if upstream {
-			before[outs[i].Info.Path] = deps
+			before[path] = deps
 			continue
 		}
-		j := &job{out: &outs[i], waits: len(deps)}
+		known := j != nil
+		if known {
+			outs[i] = *j.out
+			j.out = &outs[i]
+		} else {
+			j = &job{path: outs[i].Info, out: &outs[i]}
+		}
+		j.waits = len(deps)
 		for _, dep := range deps {
 			dep.dependents = append(dep.dependents, j)
 		}
-		before[outs[i].Info.Path] = []*job{j}
+		before[path] = []*job{j}
 		s.left++
-		if !traits.RefsFirst || j.waits == 0 {
+		switch {
+		case j.dead:
+			dead = append(dead, j)
+		case j.stored && j.waits == 0:
+			s.publish = append(s.publish, j)
+		case !known && (!s.traits.RefsFirst || j.waits == 0):
 			s.ready(j)
 		}
 	}
-	return s
+	s.planned, s.early = true, nil
+	for _, j := range dead {
+		j.dead = false
+	}
+	for _, j := range dead {
+		s.kill(j, j.out.Reason)
+	}
+	s.changed.Broadcast()
 }
 
 // ready queues a job's NAR to be sent.
 func (s *schedule) ready(j *job) {
-	if s.traits.Small > 0 && j.out.Info.NARSize < s.traits.SmallBelow {
+	if s.traits.Small > 0 && j.path.NARSize < s.traits.SmallBelow {
 		heap.Push(&s.small, j)
 	} else {
 		heap.Push(&s.large, j)
 	}
 }
 
-func (s *schedule) run(ctx context.Context) error {
+// run makes the plan and does what it says.
+func (s *schedule) run(ctx context.Context, plan func(context.Context) ([]Outcome, error)) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		outs, err := plan(ctx)
+		if err == nil {
+			s.follow(outs)
+		}
+		return err
+	})
 	// Waiting workers are woken when ctx ends, whether by the caller or
 	// because one of them failed.
 	stop := context.AfterFunc(ctx, func() {
@@ -138,7 +201,7 @@ func (s *schedule) work(ctx context.Context, next func() *job, do func(context.C
 	for {
 		s.mu.Lock()
 		j := next()
-		for j == nil && s.left > 0 && !s.stopped {
+		for j == nil && (s.left > 0 || !s.planned) && !s.stopped {
 			s.changed.Wait()
 			j = next()
 		}
@@ -199,7 +262,7 @@ func (s *schedule) send(ctx context.Context, j *job) error {
 }
 
 func (s *schedule) sendOnce(ctx context.Context, j *job) error {
-	p := j.out.Info
+	p := j.path
 	nar, err := s.src.OpenNAR(ctx, p)
 	if err != nil {
 		return &PathError{Op: "read", Side: "source", Path: p.Path, Err: err}
@@ -224,7 +287,7 @@ func (s *schedule) sendOnce(ctx context.Context, j *job) error {
 	if counted.n == 0 {
 		j.out.FileSize, j.out.Reason = 0, SameNAR
 	}
-	if j.waits == 0 && !j.dead {
+	if s.planned && j.waits == 0 && !j.dead {
 		s.publish = append(s.publish, j)
 		s.changed.Broadcast()
 	}
@@ -237,7 +300,7 @@ const SameNAR = "same-nar"
 
 func (s *schedule) makeVisible(ctx context.Context, j *job) error {
 	if err := s.dst.Publish(ctx, []nix.NARInfo{j.info}); err != nil {
-		return &PathError{Op: "publish", Side: "cache", Path: j.out.Info.Path, Err: err}
+		return &PathError{Op: "publish", Side: "cache", Path: j.path.Path, Err: err}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,6 +326,9 @@ func (s *schedule) makeVisible(ctx context.Context, j *job) error {
 func (s *schedule) fail(j *job, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if j.unwanted {
+		return
+	}
 	s.failed = append(s.failed, err)
 	s.kill(j, err.Error())
 	s.changed.Broadcast()
@@ -274,9 +340,11 @@ func (s *schedule) kill(j *job, reason string) {
 	}
 	j.dead = true
 	j.out.Action, j.out.Reason = Failed, reason
-	s.left--
+	if s.planned {
+		s.left--
+	}
 	for _, d := range j.dependents {
-		s.kill(d, fmt.Sprintf("it refers to %s, which failed", j.out.Info.Path))
+		s.kill(d, fmt.Sprintf("it refers to %s, which failed", j.path.Path))
 	}
 }
 
@@ -353,7 +421,7 @@ type jobHeap []*job
 
 func (h jobHeap) Len() int { return len(h) }
 func (h jobHeap) Less(i, j int) bool {
-	a, b := h[i].out.Info, h[j].out.Info
+	a, b := h[i].path, h[j].path
 	if a.NARSize != b.NARSize {
 		return a.NARSize > b.NARSize
 	}

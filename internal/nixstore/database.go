@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"gitlab.com/pantheros/pantheros/internal/nix"
@@ -64,7 +66,7 @@ func closureFromDatabase(ctx context.Context, db *sql.DB, s *Store, roots []nix.
 		return nil, fmt.Errorf("read the database of %s: %v", s, err)
 	}
 	defer tx.Rollback()
-	var ids []string
+	c := closureRead{index: make(map[int64]int)}
 	for _, p := range roots {
 		var id int64
 		err := tx.QueryRowContext(ctx, "select id from ValidPaths where path = ?", string(p)).Scan(&id)
@@ -74,48 +76,70 @@ func closureFromDatabase(ctx context.Context, db *sql.DB, s *Store, roots []nix.
 		if err != nil {
 			return nil, fmt.Errorf("look up %s in %s: %v", p, s, err)
 		}
-		ids = append(ids, fmt.Sprint(id))
+		c.want(id)
 	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	closure := "with recursive closure(id) as (select id from ValidPaths where id in (" + strings.Join(ids, ",") + ")" +
-		" union select r.reference from closure c join Refs r on r.referrer = c.id) "
-	infos, index, err := readInfos(ctx, tx, closure)
-	if err != nil {
-		return nil, fmt.Errorf("read the closure from %s: %v", s, err)
-	}
-	rows, err := tx.QueryContext(ctx, closure+"select r.referrer, r.reference from closure c join Refs r on r.referrer = c.id")
-	if err != nil {
-		return nil, fmt.Errorf("read references from %s: %v", s, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var from, to int64
-		if err := rows.Scan(&from, &to); err != nil {
+	// Level by level: one recursive query would do its work twice, for the
+	// infos and for the references, and costs more than these.
+	for c.read < len(c.ids) {
+		level := c.ids[c.read:min(len(c.ids), c.read+levelLimit)]
+		c.read += len(level)
+		in := inList(level)
+		if err := c.readInfos(ctx, tx, in); err != nil {
+			return nil, fmt.Errorf("read the closure from %s: %v", s, err)
+		}
+		if err := c.readReferences(ctx, tx, in); err != nil {
 			return nil, fmt.Errorf("read references from %s: %v", s, err)
 		}
-		i, ok1 := index[from]
-		j, ok2 := index[to]
-		if !ok1 || !ok2 {
-			return nil, fmt.Errorf("the database of %s is inconsistent: a reference to a missing row (nix-store --verify tells more)", s)
-		}
-		infos[i].References = append(infos[i].References, infos[j].Path)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read references from %s: %v", s, err)
-	}
-	return infos, nil
+	return c.closure(s)
 }
 
-func readInfos(ctx context.Context, tx *sql.Tx, closure string) ([]nix.PathInfo, map[int64]int, error) {
-	rows, err := tx.QueryContext(ctx, closure+"select v.id, v.path, v.hash, v.narSize, v.deriver, v.sigs, v.ca from closure c join ValidPaths v on v.id = c.id")
+// levelLimit is how many rows one query asks for: their ids stand in its text,
+// and SQLite takes a text of a million bytes.
+const levelLimit = 10_000
+
+func inList(ids []int64) string {
+	b := []byte("(")
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, id, 10)
+	}
+	return string(append(b, ')'))
+}
+
+// closureRead is a closure while it is read. Rows are known by their ids.
+type closureRead struct {
+	ids   []int64       // wanted, in the order in which they were met
+	read  int           // how many of them were asked for
+	index map[int64]int // of ids; and of infos, where the row was found
+	infos []nix.PathInfo
+	found []bool
+	edges []edge
+}
+
+type edge struct{ from, to int }
+
+// want returns the index of a row, which is read if it was not yet.
+func (c *closureRead) want(id int64) int {
+	i, ok := c.index[id]
+	if !ok {
+		i = len(c.ids)
+		c.index[id] = i
+		c.ids = append(c.ids, id)
+		c.infos = append(c.infos, nix.PathInfo{})
+		c.found = append(c.found, false)
+	}
+	return i
+}
+
+func (c *closureRead) readInfos(ctx context.Context, tx *sql.Tx, in string) error {
+	rows, err := tx.QueryContext(ctx, "select id, path, hash, narSize, deriver, sigs, ca from ValidPaths where id in "+in)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	defer rows.Close()
-	var infos []nix.PathInfo
-	index := make(map[int64]int)
 	for rows.Next() {
 		var (
 			id                    int64
@@ -124,16 +148,43 @@ func readInfos(ctx context.Context, tx *sql.Tx, closure string) ([]nix.PathInfo,
 			deriver, sigs, caText sql.NullString
 		)
 		if err := rows.Scan(&id, &path, &hash, &size, &deriver, &sigs, &caText); err != nil {
-			return nil, nil, err
+			return err
 		}
 		info, err := makeInfo(path, hash, size.Int64, deriver.String, strings.Fields(sigs.String), caText.String)
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		index[id] = len(infos)
-		infos = append(infos, info)
+		i := c.index[id]
+		c.infos[i], c.found[i] = info, true
 	}
-	return infos, index, rows.Err()
+	return rows.Err()
+}
+
+func (c *closureRead) readReferences(ctx context.Context, tx *sql.Tx, in string) error {
+	rows, err := tx.QueryContext(ctx, "select referrer, reference from Refs where referrer in "+in)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var from, to int64
+		if err := rows.Scan(&from, &to); err != nil {
+			return err
+		}
+		c.edges = append(c.edges, edge{c.index[from], c.want(to)})
+	}
+	return rows.Err()
+}
+
+// closure gives the infos their references.
+func (c *closureRead) closure(s *Store) ([]nix.PathInfo, error) {
+	if slices.Contains(c.found, false) {
+		return nil, fmt.Errorf("the database of %s is inconsistent: a reference to a missing row (nix-store --verify tells more)", s)
+	}
+	for _, e := range c.edges {
+		c.infos[e.from].References = append(c.infos[e.from].References, c.infos[e.to].Path)
+	}
+	return c.infos, nil
 }
 
 // makeInfo checks what a database or the nix command says of a path.

@@ -62,6 +62,15 @@ bench: build ## measure pcache against its peers (BENCHFLAGS=--quick: five minut
 bench-doc: ## the same, and write the result to docs/benchmarks.md
 	@$(MAKE) --no-print-directory bench BENCHFLAGS="--markdown docs/benchmarks.md $(BENCHFLAGS)"
 
+PROFILED := push-dir,push-versitygw,half-30ms,pull-http,serve-*
+
+.PHONY: profile
+profile: ## take the profile that pcache is compiled by (cmd/pcache/default.pgo) anew, from make bench's cases
+	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
+	rm -rf $(STATE)/profiles && go build -pgo=off -o $(BIN)/pcache-plain ./cmd/pcache && go build -o $(BIN)/bench ./tools/bench && \
+	$(BIN)/bench --work $(STATE)/bench --pcache $(BIN)/pcache-plain --nix "$$versions" --s3 "$$s3" --cases '$(PROFILED)' --profiles $(STATE)/profiles $(BENCHFLAGS) && \
+	go run ./tools/pgo -o cmd/pcache/default.pgo $(STATE)/profiles/*.pprof
+
 .PHONY: microbench
 microbench: ## run the packages' own benchmarks
 	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \

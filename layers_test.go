@@ -72,6 +72,7 @@ var layers = []struct {
 	{"cmd/pcache/e2e", nil, nil}, // tests alone
 	{"tools/gitlab", nil, nil},   // tests alone
 	{"tools/bench", []string{"internal/nix", "internal/nix/nar", "internal/badnet"}, []string{"github.com/minio/minio-go/v7", "golang.org/x/sync", "golang.org/x/sys"}},
+	{"tools/pgo", nil, []string{"github.com/google/pprof"}},
 	{"cmd/panther", []string{"pipeline", "pipeline/*", "pipeline/report/*", "cmd/panther/*", "cmd/terminal"}, []string{"github.com/spf13/cobra", "golang.org/x/sys"}},
 	{"cmd/terminal", nil, []string{"golang.org/x/sys", "golang.org/x/term"}},
 	{"cmd/terminal/terminaltest", nil, []string{"golang.org/x/sys"}},

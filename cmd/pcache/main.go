@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 
@@ -42,7 +43,36 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// After the first signal the default returns: a second one kills.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	finish := profile(os.Getenv(profileVariable), os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	finish()
+	os.Exit(code)
+}
+
+// profileVariable names a file to which a profile of the command's processor
+// time is written, for `make profile` and for whoever finds a command slow.
+const profileVariable = "PCACHE_CPU_PROFILE"
+
+// profile begins to write a profile to a file, if one is named. That it cannot
+// be written is said, and hinders nothing.
+func profile(name string, stderr io.Writer) (finish func()) {
+	if name == "" {
+		return func() {}
+	}
+	f, err := os.Create(name)
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "pcache: $%s: %v\n", profileVariable, err)
+		return func() {}
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		if err := f.Close(); err != nil {
+			fmt.Fprintf(stderr, "pcache: $%s: %v\n", profileVariable, err)
+		}
+	}
 }
 
 // usageError is a command line that cannot be meant.

@@ -144,8 +144,12 @@ var otherServers = []benchCase{
 	},
 }
 
-// missing says which of what a program needs is not here, and how to have it.
+// missing says why a program is not run: which of what it needs is not here, and
+// how to have it.
 func (b *bench) missing(p program) string {
+	if b.profiles != "" && !strings.Contains(p.name, "pcache") {
+		return "profiles are of pcache alone"
+	}
 	for _, need := range p.needs {
 		if version, ok := strings.CutPrefix(need, "nix "); ok {
 			if b.nix(version) == nil {

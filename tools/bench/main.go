@@ -45,7 +45,7 @@ type options struct {
 	store, root                   string
 	rounds                        int
 	quick, list                   bool
-	json, markdown                string
+	json, markdown, profiles      string
 }
 
 func parse(args []string) (options, error) {
@@ -62,6 +62,7 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.root, "root", "", "the store path whose closure is used, in --store")
 	f.StringVar(&o.json, "json", "", "write all that was measured to this file")
 	f.StringVar(&o.markdown, "markdown", "", "write the result as a document to this file")
+	f.StringVar(&o.profiles, "profiles", "", "write profiles of pcache's processor time into this directory, and run nothing else")
 	f.BoolVar(&o.list, "list", false, "list the cases")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -169,15 +170,23 @@ type bench struct {
 
 func prepare(ctx context.Context, o options) (*bench, error) {
 	b := &bench{options: o, closures: map[string]*closure{}, caches: map[string]string{}}
-	for _, p := range []*string{&b.work, &b.pcache, &b.s3} {
+	for _, p := range []*string{&b.work, &b.pcache, &b.s3, &b.profiles} {
+		if *p == "" {
+			continue
+		}
 		abs, err := filepath.Abs(*p)
 		if err != nil {
 			return nil, err
 		}
 		*p = abs
 	}
-	if err := os.MkdirAll(b.work, 0o755); err != nil {
-		return nil, err
+	for _, dir := range []string{b.work, b.profiles} {
+		if dir == "" {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := os.Stat(b.pcache); err != nil {
 		return nil, fmt.Errorf("no pcache to measure: %v (run `make build`, or name it with --pcache)", err)

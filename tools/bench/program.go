@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -101,7 +102,23 @@ func (b *bench) runPcache(ctx context.Context, env []string, args ...string) (sa
 		return sample{}, err
 	}
 	defer remove()
-	return timed(ctx, append(b.newest().environ(home), env...), b.pcache, args...)
+	profile, err := b.profile()
+	if err != nil {
+		return sample{}, err
+	}
+	return timed(ctx, slices.Concat(b.newest().environ(home), profile, env), b.pcache, args...)
+}
+
+// profile is what has a pcache write a profile of its own, if that is asked for.
+func (b *bench) profile() ([]string, error) {
+	if b.profiles == "" {
+		return nil, nil
+	}
+	f, err := os.CreateTemp(b.profiles, "*.pprof")
+	if err != nil {
+		return nil, err
+	}
+	return []string{"PCACHE_CPU_PROFILE=" + f.Name()}, f.Close()
 }
 
 // runNix measures a version of Nix, which has no memory of earlier runs.

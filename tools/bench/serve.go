@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -190,7 +191,11 @@ func (b *bench) serve(ctx context.Context, scratch string, args ...string) (*ser
 		return nil, err
 	}
 	args = append([]string{"serve", "--listen", addr, "--local", filepath.Join(scratch, "local"), "--public-key", b.key.String()}, args...)
-	return start(ctx, addr, filepath.Join(scratch, "serve.log"), append(os.Environ(), "HOME="+scratch), b.pcache, args...)
+	profile, err := b.profile()
+	if err != nil {
+		return nil, err
+	}
+	return start(ctx, addr, filepath.Join(scratch, "serve.log"), slices.Concat(os.Environ(), profile, []string{"HOME=" + scratch}), b.pcache, args...)
 }
 
 // startNginx starts nginx as a person would set it up for a binary cache; it

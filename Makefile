@@ -4,10 +4,15 @@
 #   ARGS       arguments of panther build-all: make build-all ARGS='--inputs offline'
 #   ENGINE     dagger: make build-all in containers (docs/dagger.md); SETTINGS are
 #              then what comes before the function, ARGS its arguments
-#   TESTFLAGS  arguments of go test: make test TESTFLAGS='-run TestPush -v'
+#   TESTFLAGS  arguments of go test: make test TESTFLAGS='-run ^(TestPush|TestWatch)$$ -v'
 #   BENCHFLAGS arguments of tools/bench: make bench BENCHFLAGS='--cases push-*'
+#
+# The last two are words between spaces and mean nothing to a shell; a dollar sign
+# is written twice, as everywhere in make.
 
 SHELL := /bin/sh
+# No file names from patterns: a regular expression may look like one.
+.SHELLFLAGS := -fc
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -21,6 +26,7 @@ ENGINE :=
 SETTINGS :=
 TESTFLAGS :=
 BENCHFLAGS :=
+export TESTFLAGS BENCHFLAGS
 
 .PHONY: help
 help: ## list the targets
@@ -41,7 +47,7 @@ test: ## run the tests
 	s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
 	axe=$$(tools/axe/prepare $(STATE)/axe) && \
 	gitlab=$$(tools/gitlab/prepare $(STATE)/gitlab) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 PANTHEROS_AXE=$$axe PANTHEROS_GITLAB_CI_LOCAL=$$gitlab go test -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./...
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 PANTHEROS_AXE=$$axe PANTHEROS_GITLAB_CI_LOCAL=$$gitlab go test -timeout $(TEST_TIMEOUT) $$TESTFLAGS ./...
 
 .PHONY: check
 check: build lint-tool ## format, vet, lint, module file and generated files
@@ -56,7 +62,7 @@ check: build lint-tool ## format, vet, lint, module file and generated files
 .PHONY: bench
 bench: build ## measure pcache against its peers (BENCHFLAGS=--quick: five minutes)
 	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && s3=$$(tools/s3/prepare $(BIN)) && go build -o $(BIN)/bench ./tools/bench && \
-	exec $(BIN)/bench --work $(STATE)/bench --pcache $(BIN)/pcache --nix "$$versions" --s3 "$$s3" $(BENCHFLAGS)
+	exec $(BIN)/bench --work $(STATE)/bench --pcache $(BIN)/pcache --nix "$$versions" --s3 "$$s3" $$BENCHFLAGS
 
 .PHONY: bench-doc
 bench-doc: ## the same, and write the result to docs/benchmarks.md
@@ -79,13 +85,13 @@ microbench: ## run the packages' own benchmarks
 .PHONY: large
 large: ## measure the memory of pushes and pulls of a path of 10 GB (60 GB of disk; PANTHEROS_S3=all: MinIO too)
 	@nix=$$(tools/nix/prepare --private $(STATE)/nix) && s3=$$(tools/s3/prepare $(BIN)) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 PANTHEROS_LARGE=$${PANTHEROS_LARGE:-10000000000} go test -count=1 -timeout 6h -v $(TESTFLAGS) -run TestLargePath ./cmd/pcache/e2e
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_S3_BIN=$$s3 PANTHEROS_LARGE=$${PANTHEROS_LARGE:-10000000000} go test -count=1 -timeout 6h -v $$TESTFLAGS -run TestLargePath ./cmd/pcache/e2e
 
 .PHONY: race
 race: ## run the tests of the libraries and of pcache with the race detector
 	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
 	s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 go test -race -timeout $(TEST_TIMEOUT) $(TESTFLAGS) ./internal/... ./cmd/pcache/... ./pipeline/...
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 go test -race -timeout $(TEST_TIMEOUT) $$TESTFLAGS ./internal/... ./cmd/pcache/... ./pipeline/...
 
 .PHONY: build
 build: ## build panther and pcache into .panther/bin
@@ -116,7 +122,7 @@ e2e: ## the Dagger module on the real engine, with an S3 server in it
 	@dir=$$(tools/dagger/prepare $(STATE)/dagger) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
 	nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
 	PANTHEROS_NIX_BIN=$$nix PANTHEROS_DAGGER=$$dir PANTHEROS_S3_BIN=$$(cd $$s3 && pwd) PANTHEROS_GOPROXY=$$(go env GOPROXY) \
-	exec tools/dagger/engine run $$dir go test -count=1 -tags e2e -timeout 45m -v $(TESTFLAGS) ./e2e
+	exec tools/dagger/engine run $$dir go test -count=1 -tags e2e -timeout 45m -v $$TESTFLAGS ./e2e
 
 .PHONY: s3
 s3: ## build the S3 servers of the tests, MinIO as well (PANTHEROS_S3=all make test)
@@ -160,7 +166,7 @@ vendor-hash: ## write the hash of the Go modules for the flake's package pcache
 test-real: ## all hosts on real inputs: evaluated by two versions of Nix, their files checked (docs/flake-tests.md)
 	@old=$$(tools/nix/prepare --private $(STATE)/nix) && new=$$(tools/nix/prepare --private --suite sid $(STATE)/nix) && \
 	checkers=$$(tools/checkers/prepare $(STATE)/checkers) && \
-	PANTHEROS_NIX_BIN=$$old PANTHEROS_NIX_BINS=$$old:$$new PANTHEROS_CHECKERS=$$checkers go test -tags real -count=1 -timeout 2h -run TestReal $(TESTFLAGS) ./pipeline/flake
+	PANTHEROS_NIX_BIN=$$old PANTHEROS_NIX_BINS=$$old:$$new PANTHEROS_CHECKERS=$$checkers go test -tags real -count=1 -timeout 2h -run TestReal $$TESTFLAGS ./pipeline/flake
 
 .PHONY: options
 options: ## write the tables of real options of the stand-ins from real inputs

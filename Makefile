@@ -5,9 +5,10 @@
 #   ENGINE     dagger: make build-all in containers (docs/dagger.md); SETTINGS are
 #              then what comes before the function, ARGS its arguments
 #   TESTFLAGS  arguments of go test: make test TESTFLAGS='-run ^(TestPush|TestWatch)$$ -v'
+#   PACKAGES   what make test tests: make test PACKAGES=./internal/nix/...
 #   BENCHFLAGS arguments of tools/bench: make bench BENCHFLAGS='--cases push-*'
 #
-# The last two are words between spaces and mean nothing to a shell; a dollar sign
+# The last three are words between spaces and mean nothing to a shell; a dollar sign
 # is written twice, as everywhere in make.
 
 SHELL := /bin/sh
@@ -25,8 +26,9 @@ ARGS :=
 ENGINE :=
 SETTINGS :=
 TESTFLAGS :=
+PACKAGES := ./...
 BENCHFLAGS :=
-export TESTFLAGS BENCHFLAGS
+export TESTFLAGS PACKAGES BENCHFLAGS
 
 .PHONY: help
 help: ## list the targets
@@ -47,7 +49,7 @@ test: ## run the tests
 	s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
 	axe=$$(tools/axe/prepare $(STATE)/axe) && \
 	gitlab=$$(tools/gitlab/prepare $(STATE)/gitlab) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 PANTHEROS_AXE=$$axe PANTHEROS_GITLAB_CI_LOCAL=$$gitlab go test -timeout $(TEST_TIMEOUT) $$TESTFLAGS ./...
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NIX_VERSIONS=$$versions PANTHEROS_S3_BIN=$$s3 PANTHEROS_AXE=$$axe PANTHEROS_GITLAB_CI_LOCAL=$$gitlab go test -timeout $(TEST_TIMEOUT) $$TESTFLAGS $$PACKAGES
 
 .PHONY: check
 check: build lint-tool ## format, vet, lint, module file and generated files
@@ -120,8 +122,8 @@ dagger: ## build Dagger's CLI and engine and the build image, for machines witho
 .PHONY: e2e
 e2e: ## the Dagger module on the real engine, with an S3 server in it
 	@dir=$$(tools/dagger/prepare $(STATE)/dagger) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
-	nix=$$(tools/nix/prepare --private $(STATE)/nix) && \
-	PANTHEROS_NIX_BIN=$$nix PANTHEROS_DAGGER=$$dir PANTHEROS_S3_BIN=$$(cd $$s3 && pwd) PANTHEROS_GOPROXY=$$(go env GOPROXY) \
+	nix=$$(tools/nix/prepare --private $(STATE)/nix) && newer=$$(tools/nix/prepare --private --suite sid $(STATE)/nix) && \
+	PANTHEROS_NIX_BIN=$$nix PANTHEROS_NEWER_NIX=$$newer PANTHEROS_DAGGER=$$dir PANTHEROS_S3_BIN=$$(cd $$s3 && pwd) PANTHEROS_GOPROXY=$$(go env GOPROXY) \
 	exec tools/dagger/engine run $$dir go test -count=1 -tags e2e -timeout 45m -v $$TESTFLAGS ./e2e
 
 .PHONY: s3

@@ -5,24 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
 	"gitlab.com/pantheros/pantheros/pipeline"
 	"gitlab.com/pantheros/pantheros/pipeline/flake"
-	"gitlab.com/pantheros/pantheros/pipeline/inventory"
 )
 
-// Writes what is generated from hosts.toml: flake.nix, and the folder of a host
-// that has none. Returns the changes; nothing where all is up to date.
+// Writes what is generated from hosts.toml, and returns the changes.
+//
+// That is flake.nix, and the folder of a host that has none. The dagger command
+// shows the changes and applies them to the repository when that is confirmed, or
+// at once with --auto-apply.
 //
 // +generate
 func (m *Pantheros) Generate(ctx context.Context) (*dagger.Changeset, error) {
-	dir, err := m.checkout(ctx)
-	if err != nil {
-		return nil, err
-	}
-	inv, err := inventory.Load(dir + "/hosts.toml")
+	dir, inv, err := m.checkout(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -36,8 +35,10 @@ func (m *Pantheros) Generate(ctx context.Context) (*dagger.Changeset, error) {
 	return m.Source.WithDirectory(flakeName, dag.CurrentModule().Workdir(flakeName)).Changes(m.Source), nil
 }
 
-// Returns flake.lock with every input as its branch is now. The source's own file
-// stays as it is: build with the new one, and commit it where that is good.
+// Returns flake.lock with every input as its branch is now.
+//
+// The repository's own file stays as it is, unless it is named with -o: build with
+// the new one, and commit it where that is good.
 //
 // +cache="never"
 func (m *Pantheros) UpdateInputs(ctx context.Context) (*dagger.File, error) {
@@ -58,9 +59,11 @@ func (m *Pantheros) UpdateInputs(ctx context.Context) (*dagger.File, error) {
 		File(dir + "/" + lock), nil
 }
 
-// Checks the flake and evaluates its hosts: what is generated is up to date,
-// every Nix file parses, nix flake check, and each host's toplevel, security and
-// services. Nothing is built. Prints a table, and fails if a check does.
+// Checks the flake and evaluates its hosts, without building.
+//
+// What is generated is up to date, every Nix file parses, nix flake check, and
+// each host's toplevel, security and services. Prints a table, and fails if a
+// check does.
 //
 // +check
 // +cache="never"
@@ -78,8 +81,9 @@ func (m *Pantheros) Check(
 	return r.verdict()
 }
 
-// Checks and builds one host, without pushing it. Prints a table with the
-// toplevel's store path, and fails if the host does.
+// Checks and builds one host, without pushing it.
+//
+// Prints a table with the toplevel's store path, and fails if the host does.
 //
 // +cache="never"
 func (m *Pantheros) Build(
@@ -94,12 +98,14 @@ func (m *Pantheros) Build(
 	return r.text, r.verdict()
 }
 
-// The whole job: writes what is generated, checks, builds every host in parallel
-// containers, pushes the closures to a signed cache while others still build, and
-// returns the report, with the cache where that is a directory.
+// The whole job: checks, builds and pushes every host, and reports.
+//
+// Writes what is generated, checks, builds every host in parallel containers,
+// pushes the closures to a signed cache while others still build, and returns the
+// report, with the cache where that is a directory: -o DIR writes them there.
 //
 // A host that fails does not stop the others. The run then ends with an error,
-// and `report` returns what a good one would have.
+// and the function report returns what a good run would have.
 //
 // +cache="never"
 func (m *Pantheros) BuildAll(
@@ -107,17 +113,16 @@ func (m *Pantheros) BuildAll(
 	// Hosts to build; default: all.
 	// +optional
 	hosts []string,
-	// report.json to show changes against. Default: that of the last run.
+	// report.json to show changes against. Default: that of the newest run in the cache's history, or of the last that this engine keeps.
 	// +optional
 	previous *dagger.File,
-	// Name to keep the run's report under, besides "last".
+	// Name to keep the run's report under in the engine, besides "last".
 	// +default="last"
 	run string,
-	// Push nothing: for changes that nobody has looked at yet.
+	// Build every host and push nothing: for changes that nobody has looked at yet.
 	// +optional
 	noPush bool,
-	// Return the report, and no error, when a host or a check failed: for scripts
-	// that read the verdict in report.json.
+	// Return the report, and no error, when a host or a check failed: for scripts that read the verdict in report.json.
 	// +optional
 	allowFailure bool,
 ) (*dagger.Directory, error) {
@@ -130,9 +135,10 @@ func (m *Pantheros) BuildAll(
 	}, allowFailure)
 }
 
-// Pushes hosts to the cache, after checking and building them: for those that
-// the store has, that is soon done. Unlike `build-all` it writes nothing that is
-// generated, and takes the flake as it is.
+// Pushes hosts to the cache, after checking and building them.
+//
+// For those that the store has, that is soon done. Unlike build-all it writes
+// nothing that is generated, and takes the flake as it is. Returns the report.
 //
 // +cache="never"
 func (m *Pantheros) Push(
@@ -140,7 +146,7 @@ func (m *Pantheros) Push(
 	// Hosts to push; default: all.
 	// +optional
 	hosts []string,
-	// Name to keep the run's report under, besides "last".
+	// Name to keep the run's report under in the engine, besides "last".
 	// +default="last"
 	run string,
 ) (*dagger.Directory, error) {
@@ -162,10 +168,11 @@ func (m *Pantheros) ship(ctx context.Context, o options, allowFailure bool) (*da
 	return m.kept(o.name, r.id, o.scope == pipeline.ScopePush), nil
 }
 
-// Says what would go from the cache, and deletes it with --apply: what no kept
-// generation of a host needs. A generation is kept when it is one of the last
-// `keep` of its host, or younger than `keep-days`. Pushes may go on meanwhile.
-// Returns what pcache gc says.
+// Says what the cache could do without, and deletes it with --apply.
+//
+// That is what no kept generation of a host needs. A generation is kept when it is
+// one of the last --keep of its host, or younger than --keep-days. Pushes may go
+// on meanwhile. Returns what pcache gc says.
 //
 // +cache="never"
 func (m *Pantheros) Gc(
@@ -176,8 +183,7 @@ func (m *Pantheros) Gc(
 	// Days for which every generation is kept.
 	// +default=30
 	keepDays int,
-	// Keep everything that was written within this time, as in "24h": longer than
-	// the longest push by a program that is not pcache, such as nix copy.
+	// Keep everything that was written within this time, as in "24h": longer than the longest push by a program that is not pcache, such as nix copy.
 	// +default="24h"
 	grace string,
 	// Delete; without it nothing changes.
@@ -204,9 +210,11 @@ func (m *Pantheros) Gc(
 		Stdout(ctx)
 }
 
-// The report of an earlier `build-all` or `push`, whatever became of it, with the
-// cache where that is a directory: report/report.json, report/report.md and the
-// others. A run that was cancelled leaves at most the report that was last written.
+// The report of an earlier build-all or push, whatever became of it.
+//
+// Returns report/report.json, report/report.md and the others, with the cache
+// where that is a directory. A run that was cancelled leaves at most the report
+// that was last written.
 //
 // +cache="never"
 func (m *Pantheros) Report(
@@ -228,8 +236,10 @@ func (m *Pantheros) Report(
 	return dir, nil
 }
 
-// The project's own tests, in a container with a Nix to test with. Returns what
-// go test printed.
+// Runs the project's own tests, in a container with a Nix to test with.
+//
+// That is make test, with what it needs from Debian's packages, so the image has
+// to be a Debian. Returns what go test printed.
 func (m *Pantheros) Test(
 	ctx context.Context,
 	// Packages to test.
@@ -239,39 +249,43 @@ func (m *Pantheros) Test(
 	// +optional
 	run string,
 ) (string, error) {
-	argv := []string{"go", "test", "-timeout", "40m"}
+	const state = "/var/cache/pantheros"
+	flags := "-timeout 40m"
 	if run != "" {
-		argv = append(argv, "-run", run)
+		if strings.ContainsAny(run, " \t\n") {
+			return "", fmt.Errorf("--run: %q has a space; go test writes names of tests with underscores", run)
+		}
+		flags += " -run " + run
 	}
-	const script = `export PANTHEROS_S3_BIN=$(tools/s3/prepare --no-minio /var/cache/pantheros)
-if [ -x /bin/busybox ] && command -v nix >/dev/null; then
-	export PANTHEROS_NIX_BIN=$(dirname "$(command -v nix)")
-else
-	export PANTHEROS_NIX_BIN=$(tools/nix/prepare --private /var/cache/pantheros/nix)
-fi
-exec "$@"`
+	dollars := strings.NewReplacer("$", "$$") // make's own
 	return m.golang().
-		WithMountedCache("/var/cache/pantheros", dag.CacheVolume("pantheros-test-tools")).
+		WithExec([]string{"sh", "-euc", `apt-get -q update
+DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install make git ca-certificates util-linux chromium npm openssl`}).
+		WithMountedCache(state, dag.CacheVolume("pantheros-test-tools")).
 		WithMountedDirectory("/src", m.Source).
 		WithWorkdir("/src").
-		WithExec(append(append([]string{"sh", "-euc", script, "test"}, argv...), packages...),
+		WithExec([]string{
+			"make", "--no-print-directory", "STATE=" + state, "TESTFLAGS=" + dollars.Replace(flags),
+			"PACKAGES=" + dollars.Replace(strings.Join(packages, " ")), "test",
+		},
 			// The tests make stores with sandboxes of their own.
 			dagger.ContainerWithExecOpts{InsecureRootCapabilities: true}).
 		Stdout(ctx)
 }
 
-// The S3 server of a rehearsal (--s3-server), with what was pushed to it: its
-// bucket is "cache", its port 7070. `dagger call bucket up` serves it to this
-// machine.
+// The S3 server of a rehearsal (--versitygw), with what was pushed to it.
+//
+// Its bucket is "cache", its port 7070. "bucket up" serves it to this machine.
 func (m *Pantheros) Bucket() (*dagger.Service, error) {
-	if m.S3Server == nil {
-		return nil, errors.New("there is no --s3-server to run")
+	if m.Versitygw == nil {
+		return nil, errors.New("there is no --versitygw to run")
 	}
 	return m.bucket(), nil
 }
 
-// Compares every path of the store's volume with its hash, and fails if one is
-// not what Nix's database says.
+// Compares every path of the engine's Nix store with its hash.
+//
+// Fails if one is not what Nix's database says.
 //
 // +cache="never"
 func (m *Pantheros) VerifyStore(ctx context.Context) (string, error) {

@@ -79,7 +79,7 @@ type Pantheros struct {
 	// +private
 	CacheCa *dagger.File
 	// +private
-	S3Server *dagger.File
+	Versitygw *dagger.File
 	// +private
 	Goproxy string
 	// +private
@@ -91,28 +91,22 @@ func New(
 	// +defaultPath="/"
 	// +ignore=[".git", ".panther", "out", "result*", "ci/internal", "ci/dagger.gen.go", "**/node_modules"]
 	source *dagger.Directory,
-	// Image to evaluate and build in: it has Nix 2.18 or newer, git and a shell.
-	// The default's digest was never pulled by the project's tests.
+	// Image to evaluate and build in: it has Nix 2.18 or newer, git and a shell. The default's digest was never pulled by the project's tests.
 	// +default="docker.io/nixos/nix:2.31.2@sha256:29fc5fe207f159ceb0143c25c19c774062fee02ce5eda118f3067547b3054894"
 	image string,
-	// Image to compile the project's own tools in: it has Go. The
-	// default's digest was never pulled by the project's tests.
+	// Image to compile the project's own tools in: it has Go. The default's digest was never pulled by the project's tests.
 	// +default="docker.io/library/golang:1.26-bookworm@sha256:47ce5636e9936b2c5cbf708925578ef386b4f8872aec74a67bd13a627d242b19"
 	goImage string,
-	// An OCI or Docker tarball with Nix and Go, used instead of both images: for
-	// machines without a registry. `make dagger` makes .panther/dagger/image.tar.
+	// An OCI or Docker tarball with Nix and Go, instead of both images, for machines without a registry: "make dagger" makes .panther/dagger/image.tar.
 	// +optional
 	imageFile *dagger.File,
-	// Where the flake's inputs come from: "real" (flake.lock), "offline" (the
-	// project's small stand-ins), or "auto" (real if nixpkgs can be fetched).
+	// Where the flake's inputs come from: "real" (flake.lock), "offline" (the project's small stand-ins), or "auto" (real if nixpkgs can be fetched).
 	// +default="auto"
 	inputs string,
-	// How many hosts are evaluated and built at once; 0: as many as the engine has
-	// processors. One takes up to 2 GiB of memory.
+	// How many hosts are evaluated and built at once; 0: as many as the engine has processors. One takes up to 2 GiB of memory.
 	// +default=0
 	jobs int,
-	// Name of the volume that keeps the Nix store between runs; another name is
-	// another store.
+	// Name of the volume that keeps the Nix store between runs; another name is another store.
 	// +default="pantheros"
 	store string,
 	// Upstream caches to build from, besides cache.nixos.org.
@@ -121,23 +115,19 @@ func New(
 	// Public keys of those caches, "name:base64".
 	// +optional
 	trustedKeys []string,
-	// Machines that build for this one, in the form of Nix's setting "builders",
-	// such as "ssh-ng://nix@builder x86_64-linux - 8".
+	// Machines that build for this one, in the form of Nix's setting "builders", such as "ssh-ng://nix@builder x86_64-linux - 8".
 	// +optional
 	builders string,
-	// SSH key that those machines accept.
+	// SSH key that the machines of --builders accept.
 	// +optional
 	builderKey *dagger.Secret,
-	// Their host keys, in the form of ~/.ssh/known_hosts.
+	// Host keys of the machines of --builders, in the form of ~/.ssh/known_hosts.
 	// +optional
 	builderKnownHosts *dagger.File,
-	// Address of the cache to push to, in pcache's terms, such as
-	// "s3://BUCKET?region=eu-central-1". Default: a directory in a volume, which
-	// comes back beside the report.
+	// Address of the cache to push to, in pcache's terms, such as "s3://BUCKET?region=eu-central-1". Default: a directory in a volume, which comes back beside the report.
 	// +optional
 	cache string,
-	// Key that signs what is pushed, as `pcache keygen` makes it. Default: one that
-	// is made at the first push and kept in a volume.
+	// Key that signs what is pushed, as "pcache keygen" makes it. Default: one that is made at the first push and kept in a volume.
 	// +optional
 	signingKey *dagger.Secret,
 	// Access key of the bucket.
@@ -146,7 +136,7 @@ func New(
 	// Secret key of the bucket.
 	// +optional
 	awsSecretAccessKey *dagger.Secret,
-	// Session token, where the two keys are temporary ones.
+	// Session token, where the bucket's two keys are temporary ones.
 	// +optional
 	awsSessionToken *dagger.Secret,
 	// Role to take with a web identity token, instead of keys.
@@ -155,24 +145,18 @@ func New(
 	// Web identity token (OIDC) for that role, such as a GitLab job's.
 	// +optional
 	awsWebIdentityToken *dagger.Secret,
-	// Token for a cache on an Attic server (attic+https://HOST/CACHE), which signs
-	// with its own key.
+	// Token for a cache on an Attic server (attic+https://HOST/CACHE), which signs with its own key.
 	// +optional
 	atticToken *dagger.Secret,
-	// A server that the cache is on, where that is none of the network's: a service
-	// of the engine or a tunnel to this machine (tcp://localhost:PORT). The cache's
-	// address names it as the host "cache-service".
+	// A server that the cache is on, where that is none of the network's: a service of the engine or a tunnel to this machine (tcp://localhost:PORT). The cache's address names it as the host "cache-service".
 	// +optional
 	cacheService *dagger.Service,
-	// Certificate authority, PEM, that the cache's server is to be believed by,
-	// besides those that the image knows.
+	// Certificate authority, PEM, that the cache's server is to be believed by, besides those that the image knows.
 	// +optional
 	cacheCa *dagger.File,
-	// For a rehearsal: the program versitygw (tools/s3/prepare builds it). It runs
-	// as a service in the engine, its data in a volume, and is pushed to where no
-	// cache is given; `bucket` is that service.
+	// For a rehearsal: the program versitygw, an S3 server (tools/s3/prepare builds it). It runs as a service in the engine, its data in a volume, and is pushed to where no --cache is given; the function "bucket" is that service.
 	// +optional
-	s3Server *dagger.File,
+	versitygw *dagger.File,
 	// Go module proxy for the containers, as GOPROXY.
 	// +optional
 	goproxy string,
@@ -215,7 +199,7 @@ func New(
 		Cache: cache, SigningKey: signingKey,
 		AwsAccessKeyID: awsAccessKeyId, AwsSecretAccessKey: awsSecretAccessKey, AwsSessionToken: awsSessionToken,
 		AwsRoleArn: awsRoleArn, AwsWebIdentityToken: awsWebIdentityToken, AtticToken: atticToken,
-		CacheService: cacheService, CacheCa: cacheCa, S3Server: s3Server,
+		CacheService: cacheService, CacheCa: cacheCa, Versitygw: versitygw,
 		Goproxy: goproxy, Commit: commit,
 	}, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"gitlab.com/pantheros/pantheros/ci/internal/dagger"
 	"gitlab.com/pantheros/pantheros/pipeline"
-	"gitlab.com/pantheros/pantheros/pipeline/inventory"
 )
 
 // The nearby cache: pcache serve in the engine, over the caches of a run, keeping
@@ -111,9 +110,10 @@ func (m *Pantheros) cacheKeys(ctx context.Context) ([]string, error) {
 	return strings.Fields(text), nil
 }
 
-// Brings what the cache has of the hosts' newest generations to the engine, so
-// that no container of a run waits for it. A host that was never pushed is left
-// out. Returns what was brought for each host.
+// Brings the hosts' newest generations from the cache to the engine.
+//
+// No container of a run waits for the network then. A host that was never pushed
+// is left out. Returns what was brought for each host.
 //
 // +cache="never"
 func (m *Pantheros) Warm(
@@ -125,11 +125,7 @@ func (m *Pantheros) Warm(
 	if pipeline.ServerSigns(m.Cache) {
 		return "", fmt.Errorf("--cache: an Attic server keeps no roots, so a host's newest generation is not known there; its containers read through the nearby cache all the same")
 	}
-	dir, err := m.checkout(ctx)
-	if err != nil {
-		return "", err
-	}
-	inv, err := inventory.Load(dir + "/hosts.toml")
+	_, inv, err := m.checkout(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -62,28 +62,29 @@ func (r *result) verdict() error {
 func runID() string { return rand.Text() }
 
 // checkout writes the flake's folder to this module's working folder, where the
-// pipeline reads and writes it, and returns its path.
-func (m *Pantheros) checkout(ctx context.Context) (string, error) {
+// pipeline reads and writes it, and returns its path and the hosts that it lists.
+func (m *Pantheros) checkout(ctx context.Context) (string, *inventory.Inventory, error) {
 	wd, err := os.Getwd()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	dir := filepath.Join(wd, flakeName)
 	_, err = m.Source.Directory(flakeName).Export(ctx, dir, dagger.DirectoryExportOpts{Wipe: true})
 	if err != nil {
-		return "", fmt.Errorf("reading %s of the source: %w", flakeName, err)
+		return "", nil, fmt.Errorf("reading %s of the source: %w", flakeName, err)
 	}
-	return dir, nil
+	inv, err := inventory.Load(filepath.Join(dir, "hosts.toml"))
+	if err != nil {
+		// As seen from a clone, not from here.
+		return "", nil, errors.New(strings.ReplaceAll(err.Error(), dir, flakeName))
+	}
+	return dir, inv, nil
 }
 
 // run takes the fleet through the pipeline. The error is for a run that could
 // not be made at all; what went wrong in it is in the result.
 func (m *Pantheros) run(ctx context.Context, o options) (*result, error) {
-	flake, err := m.checkout(ctx)
-	if err != nil {
-		return nil, err
-	}
-	inv, err := inventory.Load(filepath.Join(flake, "hosts.toml"))
+	flake, inv, err := m.checkout(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ const (
 
 func (m *Pantheros) bucket() *dagger.Service {
 	return m.nix().
-		WithFile("/usr/local/bin/versitygw", m.S3Server, dagger.ContainerWithFileOpts{Permissions: 0o755}).
+		WithFile("/usr/local/bin/versitygw", m.Versitygw, dagger.ContainerWithFileOpts{Permissions: 0o755}).
 		WithMountedCache("/srv/s3", dag.CacheVolume(m.Store+"-s3")).
 		WithEnvVariable("ROOT_ACCESS_KEY", s3User).
 		WithEnvVariable("ROOT_SECRET_KEY", s3Words).
@@ -47,7 +47,7 @@ func (m *Pantheros) bucket() *dagger.Service {
 }
 
 // rehearsal reports whether the run pushes to the rehearsal's server.
-func (m *Pantheros) rehearsal() bool { return m.Cache == "" && m.S3Server != nil }
+func (m *Pantheros) rehearsal() bool { return m.Cache == "" && m.Versitygw != nil }
 
 func (m *Pantheros) cacheAddress() string {
 	switch {

@@ -156,7 +156,7 @@ func (m *module) arguments() []string {
 		"--store=" + m.store, "--commit=e2e",
 	}
 	if m.settings == nil {
-		args = append(args, "--s3-server="+m.s3)
+		args = append(args, "--versitygw="+m.s3)
 	}
 	args = append(args, m.settings...)
 	if proxy := os.Getenv("PANTHEROS_GOPROXY"); proxy != "" {

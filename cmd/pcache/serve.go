@@ -142,7 +142,7 @@ func serve(cmd *cobra.Command, args []string, o serveOptions) error {
 	}
 	server, err := webserver.New(webserver.Options{
 		Handler: s.site, CertFile: o.certFile, KeyFile: o.keyFile,
-		Connections: o.connections, Drain: o.drain, Access: logger.access(o.accessLog, s.requests),
+		Connections: o.connections, Drain: o.drain, Access: logger.access(o.accessLog, s.requests), Quick: s.site.Quick,
 		Configure: func(h *http.Server) { h.ErrorLog = logger.std() },
 	})
 	if err != nil {
@@ -246,7 +246,7 @@ func (s *cacheServer) open(args []string) error {
 	if err != nil {
 		return err
 	}
-	s.site = &webserver.Site{Name: o.name, Read: s.cache, Ready: s.cache.Ready, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})}
+	s.site = &webserver.Site{Name: o.name, Read: s.cache, Remembered: s.cache.Remembered, Ready: s.cache.Ready, Metrics: promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})}
 	if s.site.Gate, err = s.gate(); err != nil {
 		return err
 	}

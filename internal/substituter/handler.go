@@ -146,6 +146,23 @@ func (c *Cache) serveNARInfo(w http.ResponseWriter, r *http.Request, hashPart st
 	small(w, r, typeNARInfo, rec.body)
 }
 
+// headerNARInfo is what serveNARInfo answers with.
+var headerNARInfo = "X-Content-Type-Options: nosniff\r\nContent-Type: " + typeNARInfo[0] + "\r\n"
+
+// Remembered is what a GET of a narinfo is answered with, if that is in memory
+// and holds: lines of the header and the body, which must not be changed.
+func (c *Cache) Remembered(key string) (header string, body []byte, ok bool) {
+	hashPart, ok := strings.CutSuffix(key, ".narinfo")
+	if !ok || !nix.IsHashPart(hashPart) {
+		return "", nil, false
+	}
+	r, ok := c.remembered(hashPart)
+	if !ok {
+		return "", nil, false
+	}
+	return headerNARInfo, r.body, true
+}
+
 func small(w http.ResponseWriter, r *http.Request, contentType []string, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = contentType

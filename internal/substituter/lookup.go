@@ -46,8 +46,7 @@ func (r *record) narInfo(storeDir string) (nix.NARInfo, error) {
 // lookup finds a path by its hash part. The error is blob.ErrNotExist, wrapped
 // or not, if every cache has said that it does not have it.
 func (c *Cache) lookup(ctx context.Context, hashPart string) (*record, error) {
-	if r, ok := c.records.get(hashPart); ok && c.fresh(r, hashPart) {
-		c.metrics.remembered.Inc()
+	if r, ok := c.remembered(hashPart); ok {
 		return r, nil
 	}
 	if c.o.Mirror != nil && c.o.Mirror.Has(hashPart) {
@@ -65,6 +64,16 @@ func (c *Cache) lookup(ctx context.Context, hashPart string) (*record, error) {
 	return c.asks.do(ctx, c.background, hashPart, func(ctx context.Context) (*record, error) {
 		return c.ask(ctx, hashPart)
 	})
+}
+
+// remembered is a record that is in memory and still holds.
+func (c *Cache) remembered(hashPart string) (*record, bool) {
+	r, ok := c.records.get(hashPart)
+	if !ok || !c.fresh(r, hashPart) {
+		return nil, false
+	}
+	c.metrics.remembered.Inc()
+	return r, true
 }
 
 // recheck is how long a narinfo's file in a directory is taken as it was: who

@@ -22,6 +22,10 @@ type Options struct {
 	// Access, if not nil, is told of every request when it is over. It is
 	// called concurrently.
 	Access func(Access)
+	// Quick, if not nil, may answer a GET or HEAD of a path without asking the
+	// handler, which must answer the same. The request had nothing in its header
+	// that could matter, no token and no range. It is called concurrently.
+	Quick func(path string) (Quick, bool)
 	// Configure, if not nil, may change the http.Server before it is used, such
 	// as where its own complaints go.
 	Configure func(*http.Server)
@@ -87,6 +91,7 @@ func New(o Options) (*Server, error) {
 		MaxHeaderBytes:    maxHeader,
 		WriteTimeout:      writeTimeout, // and more where much is sent
 		TLSConfig:         s.tls,
+		ConnState:         connState,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -104,7 +109,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener) error {
 	var serving sync.WaitGroup
 	for _, l := range listeners {
 		serving.Go(func() {
-			l := net.Listener(&limited{Listener: l, slots: s.slots, closed: make(chan struct{})})
+			l := net.Listener(&limited{Listener: l, server: s, slots: s.slots, closed: make(chan struct{})})
 			var err error
 			if s.tls != nil {
 				err = s.server.ServeTLS(l, "", "")
@@ -139,6 +144,7 @@ func (s *Server) Draining() <-chan struct{} { return s.draining }
 // limited accepts a connection when there is a slot for it.
 type limited struct {
 	net.Listener
+	server *Server
 	slots  chan struct{}
 	once   sync.Once
 	closed chan struct{}
@@ -159,7 +165,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	release := sync.OnceFunc(func() { <-l.slots })
 	switch c := c.(type) {
 	case *net.TCPConn:
-		return &tcpConn{TCPConn: c, release: release}, nil
+		return &tcpConn{TCPConn: c, release: release, quickConn: quickConn{server: l.server}}, nil
 	default:
 		return &otherConn{c, release}, nil
 	}
@@ -177,14 +183,19 @@ type tcpConn struct {
 	*net.TCPConn
 	release func()
 	until   atomic.Pointer[time.Time] // the write deadline that is set
+	quickConn
 }
 
 // connKey is of a request's connection, in its context.
 type connKey struct{}
 
 // SetWriteDeadline leaves a deadline that is less than a second earlier: the
-// server sets one a minute ahead for each request, and timers cost.
+// server sets one a minute ahead for each request, and timers cost. Taking it
+// away while nothing is sent is not needed either: the next answer has its own.
 func (c *tcpConn) SetWriteDeadline(t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
 	if was := c.until.Load(); was != nil && !was.IsZero() {
 		if later := t.Sub(*was); later >= 0 && later < time.Second && time.Until(*was) > writeTimeout/2 {
 			return nil
@@ -203,6 +214,7 @@ func (c *tcpConn) SetDeadline(t time.Time) error {
 // Close closes the connection.
 func (c *tcpConn) Close() error {
 	defer c.release()
+	c.settle()
 	return c.TCPConn.Close()
 }
 

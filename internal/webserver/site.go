@@ -21,6 +21,9 @@ type Site struct {
 	// Read answers GET and HEAD, Push takes PUT; nil: nothing is taken. Their
 	// requests' paths begin at the cache's root.
 	Read, Push http.Handler
+	// Remembered, if not nil, gives what Read would answer a GET with, header
+	// lines and body, if that is in memory. key is below the cache's root.
+	Remembered func(key string) (header string, body []byte, ok bool)
 	// Ready says why the server cannot answer, or nil.
 	Ready func() error
 	// Metrics, if not nil, is at /metrics for who may read.
@@ -81,6 +84,20 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path, r.URL.RawPath = "/"+below, ""
 	}
 	s.cache(w, r, who)
+}
+
+// Quick answers what needs no token and is remembered; see Options.Quick.
+func (s *Site) Quick(path string) (q Quick, ok bool) {
+	key, ok := strings.CutPrefix(path, "/")
+	if !ok || s.Remembered == nil || !s.Gate.Anonymous.May(s.Name, token.Pull) {
+		return q, false
+	}
+	if below, ok := strings.CutPrefix(key, s.Name); ok && strings.HasPrefix(below, "/") {
+		key = below[1:]
+	}
+	q.Subject = s.Gate.Anonymous.Name
+	q.Header, q.Body, ok = s.Remembered(key)
+	return q, ok
 }
 
 func (s *Site) cache(w http.ResponseWriter, r *http.Request, who token.Subject) {

@@ -157,6 +157,9 @@ func serve(cmd *cobra.Command, args []string, o serveOptions) error {
 	}
 	flush()
 	go s.watch(ctx)
+	if s.answers != nil {
+		go s.answers.Watch(ctx)
+	}
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	ending := make(chan struct{})
 	context.AfterFunc(ctx, func() {
@@ -183,6 +186,7 @@ type cacheServer struct {
 	cache    *substituter.Cache
 	tokens   *token.Set
 	site     *webserver.Site
+	answers  *api.API // nil: no pushes are taken
 }
 
 func (s *cacheServer) close() {
@@ -329,23 +333,22 @@ func (s *cacheServer) openIntake(first address, trusted []nix.PublicKey) error {
 	if err != nil {
 		return err
 	}
-	var answers *api.API
 	in, err := intake.New(intake.Options{
 		Name: first.name, Store: first.store, StoreDir: s.o.storeDir, Priority: s.o.priority,
 		Sign: sign, Trusted: trusted, Visible: s.cache.Visible, Changed: s.cache.Changed, MaxNAR: int64(s.o.maxNAR),
-		Arrived: func(ctx context.Context, p nix.StorePath) { answers.Arrived(ctx, p) },
+		Arrived: func(ctx context.Context, p nix.StorePath) { s.answers.Arrived(ctx, p) },
 	})
 	if err != nil {
 		return err
 	}
 	s.site.Push = in
-	answers = api.New(api.Options{
+	s.answers = api.New(api.Options{
 		Cache: s.o.name, StoreDir: s.o.storeDir, Priority: s.o.priority, Public: s.o.tokens == "" || s.o.public,
 		Key: func() string { return publicKeyOf(first, sign) }, Upstream: func() []string { return nil },
 		Intake: in, Visible: s.cache.Visible, Subject: webserver.Subject,
 	})
-	s.site.Mount("/_api/", answers)
-	s.site.Mount("/"+s.o.name+"/attic-cache-info", answers)
+	s.site.Mount("/_api/", s.answers)
+	s.site.Mount("/"+s.o.name+"/attic-cache-info", s.answers)
 	return nil
 }
 

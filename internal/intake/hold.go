@@ -35,9 +35,10 @@ func (i *Intake) hold(ctx context.Context, n nix.NARInfo) (release func(), err e
 	return release, nil
 }
 
-// has says whether a path is in the cache at this moment or, if not, whether
-// readers can have it from elsewhere.
-func (i *Intake) has(ctx context.Context, p nix.StorePath) (bool, error) {
+// Has says whether a path is in the cache at this moment or, if not, whether
+// readers can have it from elsewhere. It asks the cache itself, whatever is
+// remembered.
+func (i *Intake) Has(ctx context.Context, p nix.StorePath) (bool, error) {
 	switch _, err := i.o.Store.Stat(ctx, p.HashPart()+".narinfo"); {
 	case err == nil:
 		return true, nil

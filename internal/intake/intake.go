@@ -333,7 +333,7 @@ func (i *Intake) checkReferences(ctx context.Context, n nix.NARInfo) error {
 			continue
 		}
 		group.Go(func() (err error) {
-			if there[k], err = i.has(ctx, r); err != nil {
+			if there[k], err = i.Has(ctx, r); err != nil {
 				return fmt.Errorf("ask whether %s is there, which %s refers to: %w", r, n.Path, err)
 			}
 			return nil

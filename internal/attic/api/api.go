@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"gitlab.com/pantheros/pantheros/internal/attic"
 	"gitlab.com/pantheros/pantheros/internal/intake"
@@ -54,6 +55,13 @@ const (
 	maxHashes    = 100_000 // in it
 	maxWaiting   = 200_000 // paths that wait for their references
 	maxReference = 20_000
+)
+
+// lookAgain is how often Watch asks for references that nobody has sent, and
+// maxLooks for how many of them at a time.
+const (
+	lookAgain = 3 * time.Second
+	maxLooks  = 500
 )
 
 // New returns the API of a cache.
@@ -333,6 +341,45 @@ func (a *API) publish(ctx context.Context, n nix.NARInfo) error {
 // Arrived makes visible what waited for a path that came by another protocol.
 func (a *API) Arrived(ctx context.Context, p nix.StorePath) {
 	_ = a.publishAll(ctx, "", a.visible(nix.NARInfo{PathInfo: nix.PathInfo{Path: p}}))
+}
+
+// Watch makes visible, until ctx ends, what waited for a path that came past this
+// server: another process may write to the same cache.
+func (a *API) Watch(ctx context.Context) {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, p := range a.awaited() {
+			there, err := a.o.Intake.Has(ctx, p)
+			if err != nil {
+				break // the cache does not answer; it is asked again soon
+			}
+			if there {
+				a.Arrived(ctx, p)
+			}
+		}
+	}
+}
+
+// awaited are references that paths wait for and that do not wait themselves, a
+// part of them if there are many: never the same part (maps have no order).
+func (a *API) awaited() (ps []nix.StorePath) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for p := range a.waiters {
+		if _, ok := a.waiting[p]; ok {
+			continue
+		}
+		if ps = append(ps, p); len(ps) == maxLooks {
+			break
+		}
+	}
+	return ps
 }
 
 // publishAll makes paths visible, and what waited for them. The error is about

@@ -127,6 +127,7 @@ type pushRun struct {
 	started time.Time
 	left    binarycache.Upstream // what is left to upstreams
 
+	realised   bool     // the store knows realisations, which are added to what is there
 	serverKeys []string // that the server signs with, of an Attic cache
 	logs       int      // of builds that were sent
 }
@@ -282,6 +283,7 @@ func (r *pushRun) sink(ctx context.Context) (cache.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.realised = len(realisations) > 0
 	return r.addr.sink(ctx, sinkOptions{
 		SinkOptions: binarycache.SinkOptions{
 			StoreDir: r.store.Dir(),
@@ -310,7 +312,7 @@ func (r *pushRun) copy(ctx context.Context, progress *cache.Progress) (cache.Sin
 		r.serverKeys = []string{s.Config().PublicKey}
 	}
 	result, err := cache.Copy(ctx, sink, source, r.paths, cache.Options{
-		DryRun: r.dryRun, Verify: r.verify, Momentary: len(r.named) == 0, Progress: progress,
+		DryRun: r.dryRun, Verify: r.verify, Momentary: len(r.named) == 0 && !r.realised, Progress: progress,
 	})
 	if result.Outcomes != nil && ctx.Err() == nil {
 		// Those of what was sent, also when something else failed.

@@ -25,8 +25,9 @@ func newSign() *cobra.Command {
 		Use:   "sign CACHE PATH... | sign CACHE --all",
 		Short: "Sign what is in a cache again",
 		Long: `Adds signatures to the narinfos of the given paths ("-": of those that standard
-input lists), or of all (--all), and keeps those that are there, but for the
-ones of --remove. NARs are not read.
+input lists), or of all (--all, with the realisations of content-addressed
+derivations), and keeps those that are there, but for the ones of --remove. NARs
+are not read.
 
 Only what a key vouches for already is signed: one that the cache publishes, one
 of --public-key, or the signing key itself. Anything else could be anybody's
@@ -136,7 +137,7 @@ func sign(cmd *cobra.Command, text string, args []string, o signOptions) error {
 	case err != nil:
 		return err
 	case refused != nil:
-		return fmt.Errorf("%d narinfos were not signed, %s first: %s: %w", summary.Counts[binarycache.SignRefused], refused.Key, refused.Reason, binarycache.ErrUntrusted)
+		return fmt.Errorf("%d objects were not signed, %s first: %s: %w", summary.Counts[binarycache.SignRefused], refused.Key, refused.Reason, binarycache.ErrUntrusted)
 	case !o.all && summary.Counts[binarycache.SignGone] > 0:
 		return fmt.Errorf("%d of the paths are not in cache %s", summary.Counts[binarycache.SignGone], a.name)
 	}

@@ -9,13 +9,6 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/nix"
 )
 
-// Keys are Nix's: up to 2.34 by a hash of the derivation, from 2.35 on by the
-// store path of the resolved derivation (manual, "Binary cache").
-func realisationKey(r nix.Realisation) string { return "realisations/" + r.ID() + ".doi" }
-func traceKey(r nix.Realisation) string {
-	return "build-trace-v2/" + r.Drv.Base() + "/" + r.Output + ".doi"
-}
-
 // realisations are the objects, by key, of what is known of a path's
 // realisations, signed with the sink's keys.
 func (s *Sink) realisations(p nix.StorePath) map[string][]byte {

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Signer adds signatures to the narinfos of a cache and takes them away.
+// Signer adds signatures to the narinfos and the realisations of a cache and
+// takes them away.
 type Signer struct {
 	Store blob.Store
 	Name  string // of the cache in messages, without credentials
@@ -32,7 +33,7 @@ type Signer struct {
 	DryRun     bool
 }
 
-// What became of a narinfo.
+// What became of an object.
 const (
 	SignChanged = "signed"
 	SignKept    = "unchanged"
@@ -40,10 +41,10 @@ const (
 	SignGone    = "gone"
 )
 
-// SignOutcome is what became of the narinfo of a path.
+// SignOutcome is what became of the narinfo or a realisation of a path.
 type SignOutcome struct {
-	Path   nix.StorePath `json:"path"` // empty if the narinfo cannot be read
-	Key    string        `json:"key"`  // of the narinfo
+	Path   nix.StorePath `json:"path"` // empty if the object cannot be read
+	Key    string        `json:"key"`  // of the object
 	Action string        `json:"action"`
 	Reason string        `json:"reason,omitempty"` // of a refusal
 }
@@ -51,10 +52,10 @@ type SignOutcome struct {
 // signBatch is how many narinfos are signed under one lease.
 const signBatch = 1000
 
-// SignAll signs every narinfo of the cache, and keeps its list of public keys
-// true: a new key is listed before the first path has its signature, so that
+// SignAll signs every narinfo and realisation of the cache, and keeps its list
+// of public keys true: a new key is listed before the first path has its signature, so that
 // pushes with it are taken; a removed one is dropped when no path has its
-// signature any more. done is told of every narinfo, from one goroutine at a
+// signature any more. done is told of every object, from one goroutine at a
 // time.
 func (s *Signer) SignAll(ctx context.Context, done func(SignOutcome)) error {
 	published, err := s.check(ctx)
@@ -78,7 +79,7 @@ func (s *Signer) SignAll(ctx context.Context, done func(SignOutcome)) error {
 		if err != nil {
 			return fmt.Errorf("list cache %s: %w", s.Name, err)
 		}
-		if hash, ok := strings.CutSuffix(info.Key, ".narinfo"); !ok || strings.Contains(hash, "/") {
+		if !hasSignatures(info.Key) {
 			continue
 		}
 		if keys = append(keys, info.Key); len(keys) == signBatch {
@@ -170,7 +171,11 @@ func (s *Signer) batch(ctx context.Context, published Published, keys []string, 
 	if !s.DryRun {
 		var claim lease.Claim
 		for _, k := range keys {
-			claim.AddPath(strings.TrimSuffix(k, ".narinfo"))
+			if hash, ok := strings.CutSuffix(k, ".narinfo"); ok {
+				claim.AddPath(hash)
+			} else {
+				claim.AddKey(k)
+			}
 		}
 		held, err := lease.Take(ctx, s.Store, "sign", claim)
 		if err != nil {
@@ -211,48 +216,39 @@ func (s *Signer) one(ctx context.Context, published Published, key string) (Sign
 		o.Action = SignGone
 		return o, nil
 	case errors.Is(err, blob.ErrTooLarge):
-		o.Action, o.Reason = SignRefused, "it is too large for a narinfo"
+		o.Action, o.Reason = SignRefused, "it is too large"
 		return o, nil
 	case err != nil:
 		return o, fmt.Errorf("read %s of cache %s: %w", key, s.Name, err)
 	}
-	info, err := nix.ParseNARInfo(published.Info.StoreDir, data)
+	old, err := parseSignable(published.Info.StoreDir, key, data)
 	if err != nil {
 		o.Action, o.Reason = SignRefused, err.Error()
-		return o, nil //nolint:nilerr // what is wrong with one narinfo is its outcome
+		return o, nil //nolint:nilerr // what is wrong with one object is its outcome
 	}
-	o.Path = info.Path
-	if narInfoKey(info.Path) != key {
-		o.Action, o.Reason = SignRefused, "it is the narinfo of another path"
-		return o, nil
-	}
+	o.Path = old.path()
 	trusted := slices.Concat(published.Keys, s.Trusted)
 	for _, k := range s.Keys {
 		trusted = append(trusted, k.Public())
 	}
-	if _, ok := info.SignedBy(trusted); !ok && !s.Unverified {
-		o.Action, o.Reason = SignRefused, "no trusted key has signed it ("+signers(info.PathInfo)+")"
+	if !old.signedBy(trusted) && !s.Unverified {
+		o.Action, o.Reason = SignRefused, "no trusted key has signed it ("+signers(old.signatures())+")"
 		return o, nil
 	}
-	changed := info
+	changed := old
 	for _, k := range s.Keys {
-		changed.PathInfo = changed.Sign(k)
+		changed = changed.sign(k)
 	}
-	changed.Signatures = slices.DeleteFunc(slices.Clone(changed.Signatures), func(sig nix.Signature) bool { return slices.Contains(s.Remove, sig.Name) })
-	if len(s.Remove) > 0 && len(changed.Signatures) < len(info.Signatures) {
-		var left []nix.PublicKey
-		for _, k := range trusted {
-			if !slices.Contains(s.Remove, k.Name) {
-				left = append(left, k)
-			}
-		}
-		if _, ok := changed.SignedBy(left); !ok {
+	left := slices.DeleteFunc(slices.Clone(changed.signatures()), func(sig nix.Signature) bool { return slices.Contains(s.Remove, sig.Name) })
+	if changed = changed.with(left); len(left) < len(old.signatures()) {
+		stay := slices.DeleteFunc(trusted, func(k nix.PublicKey) bool { return slices.Contains(s.Remove, k.Name) })
+		if !changed.signedBy(stay) {
 			o.Action, o.Reason = SignRefused, "no signature of another trusted key would be left"
 			return o, nil
 		}
 	}
-	out := changed.Marshal()
-	if bytes.Equal(out, info.Marshal()) {
+	out := changed.marshal()
+	if bytes.Equal(out, old.marshal()) {
 		o.Action = SignKept
 		return o, nil
 	}

@@ -189,7 +189,7 @@ func (s *Source) narInfoOf(ctx context.Context, c UpstreamCache, p nix.StorePath
 	if len(s.o.Trusted) > 0 {
 		if _, ok := n.SignedBy(s.o.Trusted); !ok {
 			if _, ok, reason := unsignedContents(n.PathInfo); !ok {
-				return n, fmt.Errorf("%s: %w (signatures: %s%s)", p, ErrUntrusted, signers(n.PathInfo), reason)
+				return n, fmt.Errorf("%s: %w (signatures: %s%s)", p, ErrUntrusted, signers(n.Signatures), reason)
 			}
 		}
 	}
@@ -213,12 +213,12 @@ func unsignedContents(p nix.PathInfo) (c nix.ContentAddress, ok bool, reason str
 	return c, true, ""
 }
 
-func signers(p nix.PathInfo) string {
-	if len(p.Signatures) == 0 {
+func signers(sigs []nix.Signature) string {
+	if len(sigs) == 0 {
 		return "none"
 	}
 	var names []string
-	for _, sig := range p.Signatures {
+	for _, sig := range sigs {
 		names = append(names, sig.Name)
 	}
 	return strings.Join(names, ", ")

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -89,12 +91,38 @@ func (r Realisation) flat() flatRealisation {
 // its names that is known. Earlier ones of the same key name are replaced.
 func (r Realisation) Sign(k SecretKey) Realisation {
 	if r.DrvHash != "" {
-		r.Signatures = replaceSignature(r.Signatures, k.Sign(compact(r.flat())))
+		r.Signatures = replaceSignature(r.Signatures, k.Sign(r.fingerprint()))
 	}
 	if r.Drv != "" {
-		r.TraceSignatures = replaceSignature(r.TraceSignatures, k.Sign(compact(trace{traceKey{r.Drv.Base(), r.Output}, traceValue{Path: r.Path.Base()}})))
+		r.TraceSignatures = replaceSignature(r.TraceSignatures, k.Sign(r.traceFingerprint()))
 	}
 	return r
+}
+
+// What is signed under the name by DrvHash, and under the one by Drv.
+func (r Realisation) fingerprint() string { return compact(r.flat()) }
+func (r Realisation) traceFingerprint() string {
+	return compact(trace{traceKey{r.Drv.Base(), r.Output}, traceValue{Path: r.Path.Base()}})
+}
+
+// SignedBy returns the first of the keys that has signed the realisation under
+// each of its names that is known.
+func (r Realisation) SignedBy(keys []PublicKey) (PublicKey, bool) {
+	for _, k := range keys {
+		if (r.DrvHash == "" || verifies(k, r.fingerprint(), r.Signatures)) && (r.Drv == "" || verifies(k, r.traceFingerprint(), r.TraceSignatures)) {
+			return k, true
+		}
+	}
+	return PublicKey{}, false
+}
+
+func verifies(k PublicKey, fingerprint string, sigs []Signature) bool {
+	for _, s := range sigs {
+		if k.Verify(fingerprint, s) {
+			return true
+		}
+	}
+	return false
 }
 
 func replaceSignature(sigs []Signature, s Signature) []Signature {
@@ -129,6 +157,78 @@ func (r Realisation) MarshalTrace() []byte {
 	}
 	v.Signatures = &sigs
 	return []byte(compact(v))
+}
+
+// ParseRealisation reads what Marshal writes, and Nix up to 2.34. Fields that it
+// does not know are an error: they may be part of what is signed.
+func ParseRealisation(storeDir string, data []byte) (r Realisation, err error) {
+	var f flatRealisation
+	if err := strictly(data, &f); err != nil {
+		return r, fmt.Errorf("it is not a realisation: %v", err)
+	}
+	if err := CheckRealisationID(f.ID); err != nil {
+		return r, err
+	}
+	r.DrvHash, r.Output, _ = strings.Cut(f.ID, "!")
+	if r.Path, err = BaseStorePath(storeDir, f.Path); err != nil {
+		return r, err
+	}
+	r.Dependent = make(map[string]StorePath, len(f.Dependent))
+	for id, base := range f.Dependent {
+		if err := CheckRealisationID(id); err != nil {
+			return r, err
+		}
+		if r.Dependent[id], err = BaseStorePath(storeDir, base); err != nil {
+			return r, err
+		}
+	}
+	if f.Signatures == nil {
+		return r, nil
+	}
+	for _, text := range *f.Signatures {
+		sig, err := ParseSignature(text)
+		if err != nil {
+			return r, err
+		}
+		r.Signatures = append(r.Signatures, sig)
+	}
+	return r, nil
+}
+
+// ParseTrace reads what MarshalTrace writes of a derivation's output, and Nix
+// from 2.35 on; the object's key says which output it is.
+func ParseTrace(drv StorePath, output string, data []byte) (r Realisation, err error) {
+	var v traceValue
+	if err := strictly(data, &v); err != nil {
+		return r, fmt.Errorf("it is not a build trace: %v", err)
+	}
+	r.Drv, r.Output = drv, output
+	if r.Path, err = BaseStorePath(drv.Dir(), v.Path); err != nil {
+		return r, err
+	}
+	if v.Signatures == nil {
+		return r, nil
+	}
+	for _, s := range *v.Signatures {
+		sig, err := ParseSignature(s.KeyName + ":" + s.Sig)
+		if err != nil {
+			return r, err
+		}
+		r.TraceSignatures = append(r.TraceSignatures, sig)
+	}
+	return r, nil
+}
+
+func strictly(data []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is more after it")
+	}
+	return nil
 }
 
 func compact(v any) string {

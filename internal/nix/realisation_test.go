@@ -2,6 +2,7 @@ package nix
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -43,6 +44,73 @@ func TestRealisationForms(t *testing.T) {
 	if err := json.Unmarshal(r.MarshalTrace(), &v); err != nil || len(v.Signatures) != 1 || v.Signatures[0].KeyName != "example.org-1" {
 		t.Errorf("%s: %v", r.MarshalTrace(), err)
 	}
+}
+
+func TestRealisationsAreReadAgain(t *testing.T) {
+	key, err := GenerateKey("example.org-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := GenerateKey("example.org-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := "sha256:" + strings.Repeat("0f", 32)
+	r := Realisation{
+		DrvHash: hash, Output: "out", Path: "/nix/store/g1w7hy3qg1w7hy3qg1w7hy3qg1w7hy3q-foo",
+		Dependent: map[string]StorePath{hash + "!dev": "/nix/store/g1w7hy3qg1w7hy3qg1w7hy3qg1w7hy3q-dep"},
+	}.Sign(key)
+	got, err := ParseRealisation(DefaultStoreDir, r.Marshal())
+	if err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("%+v, %v; want %+v", got, err, r)
+	}
+	v := Realisation{Drv: "/nix/store/q3lv9bi7r4di3kxdjhy7kvwgvpmanfza-foo.drv", Output: "out", Path: r.Path}.Sign(key)
+	gotTrace, err := ParseTrace(v.Drv, "out", v.MarshalTrace())
+	if err != nil || !reflect.DeepEqual(gotTrace, v) {
+		t.Errorf("%+v, %v; want %+v", gotTrace, err, v)
+	}
+	for _, r := range []Realisation{got, gotTrace} {
+		if k, ok := r.SignedBy([]PublicKey{other.Public(), key.Public()}); !ok || k != key.Public() {
+			t.Errorf("%+v: signed by %v, %v", r, k, ok)
+		}
+		r.Path = "/nix/store/g1w7hy3qg1w7hy3qg1w7hy3qg1w7hy3q-bar"
+		if _, ok := r.SignedBy([]PublicKey{key.Public()}); ok {
+			t.Errorf("%+v: the signature is of another path", r)
+		}
+	}
+	good := string(r.Marshal())
+	for _, bad := range []string{
+		"", "{}", "[]", good + "x", strings.Replace(good, "out\"", "out\",\"more\":1", 1),
+		strings.Replace(good, "0f", "0g", 1), strings.Replace(good, "-foo", "/foo", 1), strings.Replace(good, "-dep", "", 1),
+		strings.Replace(good, "example.org-1:", "", 1),
+	} {
+		if r, err := ParseRealisation(DefaultStoreDir, []byte(bad)); err == nil {
+			t.Errorf("%s was read as %+v", bad, r)
+		}
+	}
+	if r, err := ParseTrace(v.Drv, "out", []byte(`{"outPath":"../x"}`)); err == nil {
+		t.Errorf("read as %+v", r)
+	}
+}
+
+func FuzzRealisation(f *testing.F) {
+	f.Add([]byte(`{"dependentRealisations":{},"id":"sha256:` + strings.Repeat("0f", 32) + `!out","outPath":"g1w7hy3qg1w7hy3qg1w7hy3qg1w7hy3q-foo","signatures":[]}`))
+	f.Add([]byte(`{"outPath":"g1w7hy3qg1w7hy3qg1w7hy3qg1w7hy3q-foo","signatures":[{"keyName":"k","sig":""}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r, err := ParseRealisation(DefaultStoreDir, data); err == nil {
+			again, err := ParseRealisation(DefaultStoreDir, r.Marshal())
+			if err != nil || !reflect.DeepEqual(again, r) {
+				t.Errorf("%+v became %+v, %v", r, again, err)
+			}
+		}
+		drv := StorePath("/nix/store/q3lv9bi7r4di3kxdjhy7kvwgvpmanfza-foo.drv")
+		if r, err := ParseTrace(drv, "out", data); err == nil {
+			again, err := ParseTrace(drv, "out", r.MarshalTrace())
+			if err != nil || !reflect.DeepEqual(again, r) {
+				t.Errorf("%+v became %+v, %v", r, again, err)
+			}
+		}
+	})
 }
 
 func TestRealisationNames(t *testing.T) {

@@ -79,6 +79,27 @@ func TestContentAddressedDerivations(t *testing.T) {
 				t.Error(err)
 			}
 		}
+
+		// Another key takes over, and signs realisations too. (In a cache of its
+		// own: nix copy has put the derivations into the other, unsigned.)
+		next, second := newKey(t, "e2e-2"), t.TempDir()
+		mustPcache(t, env, "push", "--secret-key-file", key.file, "file://"+second, top)
+		mustPcache(t, env, "sign", "--all", "--secret-key-file", next.file, "file://"+second)
+		mustPcache(t, env, "sign", "--all", "--remove", "e2e-1", "file://"+second)
+		for _, pattern := range []string{"/realisations/*", "/build-trace-v2/*/*.doi", "/*.narinfo"} {
+			files, err := filepath.Glob(second + pattern)
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s: %v, %v", pattern, files, err)
+			}
+			for _, f := range files {
+				if data, err := os.ReadFile(f); err != nil || !strings.Contains(string(data), "e2e-2") || strings.Contains(string(data), "e2e-1") {
+					t.Errorf("%s: %s %v", f, data, err)
+				}
+			}
+		}
+		rotated := floatingEnv()
+		rotated.Run(t, "nix", "copy", "--from", "file://"+second, "--file", expr, "mid", "--option", "trusted-public-keys", next.public)
+		sameClosure(t, env, rotated, mid)
 	})
 }
 

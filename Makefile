@@ -73,11 +73,11 @@ bench-doc: ## the same, and write the result to docs/benchmarks.md
 PROFILED := push-dir,push-versitygw,half-30ms,pull-http,serve-*
 
 .PHONY: profile
-profile: ## take the profile that pcache is compiled by (cmd/pcache/default.pgo) anew, from make bench's cases
+profile: ## take the profile that pcache is compiled by (tools/pgo/pcache.pgo) anew, from make bench's cases
 	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
-	rm -rf $(STATE)/profiles && go build -pgo=off -o $(BIN)/pcache-plain ./cmd/pcache && go build -o $(BIN)/bench ./tools/bench && \
+	rm -rf $(STATE)/profiles && go build -o $(BIN)/pcache-plain ./cmd/pcache && go build -o $(BIN)/bench ./tools/bench && \
 	$(BIN)/bench --work $(STATE)/bench --pcache $(BIN)/pcache-plain --nix "$$versions" --s3 "$$s3" --cases '$(PROFILED)' --profiles $(STATE)/profiles $(BENCHFLAGS) && \
-	go run ./tools/pgo -o cmd/pcache/default.pgo $(STATE)/profiles/*.pprof
+	go run ./tools/pgo -o tools/pgo/pcache.pgo $(STATE)/profiles/*.pprof
 
 .PHONY: microbench
 microbench: ## run the packages' own benchmarks
@@ -98,7 +98,8 @@ race: ## run the tests of the libraries and of pcache with the race detector
 .PHONY: build
 build: ## build panther and pcache into .panther/bin
 	@mkdir -p $(BIN)
-	@go build -o $(BIN)/ ./cmd/...
+	@go build -o $(BIN)/ ./cmd/panther
+	@go build -pgo=tools/pgo/pcache.pgo -o $(BIN)/ ./cmd/pcache
 
 .PHONY: man
 man: build ## write pcache's manual pages and shell completions to out/man and out/completion

@@ -1,11 +1,12 @@
 // Command pgo merges profiles of pcache's processor time into one that Go's
-// compiler optimises it by (default.pgo, https://go.dev/doc/pgo), without what
-// the compiler does not need and what would tell of the machine that they were
-// taken on.
+// compiler optimises it by (https://go.dev/doc/pgo), without what the compiler
+// does not need and what would tell of the machine that they were taken on.
 //
-//	go run ./tools/pgo -o cmd/pcache/default.pgo PROFILE...
+//	go run ./tools/pgo -o tools/pgo/pcache.pgo PROFILE...
 //
-// `make profile` takes the profiles and runs it.
+// `make profile` takes the profiles and runs it; `make build` compiles pcache by
+// the result. It is not cmd/pcache/default.pgo, since every test that builds
+// pcache would then compile all that it uses once more.
 package main
 
 import (

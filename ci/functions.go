@@ -260,7 +260,7 @@ func (m *Pantheros) Test(
 	dollars := strings.NewReplacer("$", "$$") // make's own
 	return m.golang().
 		WithExec([]string{"sh", "-euc", `apt-get -q update
-DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install make git ca-certificates util-linux chromium npm openssl`}).
+DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install make git ca-certificates util-linux chromium npm openssl curl jq`}).
 		WithMountedCache(state, dag.CacheVolume("pantheros-test-tools")).
 		WithMountedDirectory("/src", m.Source).
 		WithWorkdir("/src").

@@ -318,6 +318,18 @@ func (m *Mirror) remove(o *object) {
 	m.forget(o)
 }
 
+// Forget removes a path, pinned or not, by its hash part: where it came from does
+// not have it any more.
+func (m *Mirror) Forget(hashPart string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if o, ok := m.infos[hashPart]; ok {
+		m.remove(o)
+		return
+	}
+	os.Remove(m.root + "/" + hashPart + ".narinfo")
+}
+
 // MakeRoom evicts until need bytes more can be kept, but none of the paths of a
 // closure, and says whether they can.
 func (m *Mirror) MakeRoom(need int64, closure []nix.StorePath) bool {

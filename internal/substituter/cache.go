@@ -132,9 +132,12 @@ func (c *Cache) Close() {
 func (c *Cache) StoreDir() string { return c.o.StoreDir }
 
 // Changed says that a path has been added to an upstream, or taken from it: an
-// earlier answer about it holds no more.
+// earlier answer about it holds no more, and what was kept of it goes.
 func (c *Cache) Changed(p nix.StorePath) {
 	h := p.HashPart()
+	if c.o.Mirror != nil {
+		c.o.Mirror.Forget(h)
+	}
 	c.asks.forget(h)
 	c.records.remove(h)
 	c.absent.remove(h)

@@ -15,6 +15,7 @@ import (
 
 	"gitlab.com/pantheros/pantheros/internal/nix"
 	"gitlab.com/pantheros/pantheros/internal/nixtest"
+	"gitlab.com/pantheros/pantheros/internal/s3test"
 )
 
 // sweepRounds are few, so that they always run; TestSoak has the long form of
@@ -25,18 +26,34 @@ const sweepRounds = 6
 // server's word, Nix's own and pcache's.
 var sweptAway = []string{"409", "is not valid", "vanished from the cache during the push", "not there"}
 
-// Collections go on while Nix and pcache push through a server to a directory.
-// All that the pushed systems refer to has been in the cache for days, and no
-// root needs it: it is what a collection takes, perhaps after the client was
-// told that it is there. A push then fails and is tried again, or it succeeds,
-// and what it pushed is there with its whole closure.
+// Collections go on while Nix and pcache push through a server to a directory or
+// a bucket, of which the server keeps what it reads. All that the pushed systems
+// refer to has been in the cache for days, and no root needs it: it is what a
+// collection takes, perhaps after the client was told that it is there. A push
+// then fails and is tried again, or it succeeds, and what it pushed is there with
+// its whole closure.
 func TestServePushesUnderSweeps(t *testing.T) {
+	t.Run("directory", func(t *testing.T) {
+		dir := t.TempDir()
+		servePushesUnderSweeps(t, sweepRounds, "file://"+dir, dir)
+	})
+	t.Run("bucket", func(t *testing.T) {
+		// The ages of MinIO's objects are not those of its files.
+		server := s3test.Start(t, s3test.Versitygw)
+		server.Environ(t)
+		bucket := server.Bucket(t)
+		servePushesUnderSweeps(t, sweepRounds/2, server.Address(bucket), filepath.Join(server.Dir, bucket))
+	})
+}
+
+// servePushesUnderSweeps does it with the cache at an address, whose files are in
+// dir.
+func servePushesUnderSweeps(t *testing.T, rounds int, cache, dir string) {
 	key := newKey(t, "serve-1")
-	cache := t.TempDir()
-	s := serve(t, "--accept-pushes", "--secret-key-file", key.file, "file://"+cache)
+	s := serve(t, "--accept-pushes", "--secret-key-file", key.file, "--local", t.TempDir(), cache)
 	env := nixtest.Another(t)
-	systems := generations(t, env, 2*sweepRounds+1)
-	env.Run(t, "nix", "copy", "--to", s.url+"?compression=zstd", systems[2*sweepRounds]) // so that it is a cache
+	systems := generations(t, env, 2*rounds+1)
+	env.Run(t, "nix", "copy", "--to", s.url+"?compression=zstd", systems[2*rounds]) // so that it is a cache
 	attic := "attic+" + s.url + "/main"
 	push := map[string]func(system string) *exec.Cmd{
 		// Nix remembers for a month what a cache had.
@@ -46,8 +63,8 @@ func TestServePushesUnderSweeps(t *testing.T) {
 		"pcache push": func(system string) *exec.Cmd { return env.Command(program, "push", attic, system) },
 	}
 	refused := 0
-	for round := range sweepRounds {
-		age(t, cache)
+	for round := range rounds {
+		age(t, dir)
 		stop := make(chan struct{})
 		var sweeps, pushes sync.WaitGroup
 		swept := 0
@@ -55,7 +72,7 @@ func TestServePushesUnderSweeps(t *testing.T) {
 			// It begins before, while or after a client asks what is there.
 			time.Sleep(time.Duration(round) * 40 * time.Millisecond)
 			for ; ; swept++ {
-				if e := pcache(t, env, "gc", "--grace", "1h", "--apply", "file://"+cache); e.code != exitOK {
+				if e := pcache(t, env, "gc", "--grace", "1h", "--apply", cache); e.code != exitOK {
 					t.Errorf("gc ended with %d: %s", e.code, e.stderr)
 				}
 				select {
@@ -93,11 +110,11 @@ func TestServePushesUnderSweeps(t *testing.T) {
 		pushes.Wait()
 		close(stop)
 		sweeps.Wait()
-		if e := pcache(t, env, "verify", "--level", "full", "file://"+cache); e.code != exitOK {
+		if e := pcache(t, env, "verify", "--level", "full", cache); e.code != exitOK {
 			t.Fatalf("after round %d: %s%s", round, e.out, e.stderr)
 		}
 		for _, system := range systems[2*round : 2*round+2] {
-			if _, err := os.Stat(filepath.Join(cache, nix.StorePath(system).HashPart()+".narinfo")); err != nil {
+			if _, err := os.Stat(filepath.Join(dir, nix.StorePath(system).HashPart()+".narinfo")); err != nil {
 				t.Errorf("after round %d, with %d sweeps: %v", round, swept+1, err)
 			}
 		}

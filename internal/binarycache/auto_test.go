@@ -57,7 +57,7 @@ func mixed(n int) []byte {
 // decompresses what came out with an ordinary decoder.
 func through(t *testing.T, data []byte, p *pilot, piece int) (stored int) {
 	t.Helper()
-	c := newCompressor(Auto, struct{ io.Reader }{&pieces{data: data, piece: piece}}, newPlaces(), p)
+	c := newCompressor(Auto, struct{ io.Reader }{&pieces{data: data, piece: piece}}, false, newPlaces(), p)
 	var out bytes.Buffer
 	if _, err := io.Copy(&out, c); err != nil {
 		t.Fatal(err)

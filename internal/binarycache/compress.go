@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"runtime"
 	"sync"
 	"time"
 
+	"gitlab.com/pantheros/pantheros/internal/blob"
 	"gitlab.com/pantheros/pantheros/internal/nix"
 	"gitlab.com/pantheros/pantheros/internal/pipe"
 
@@ -73,7 +73,8 @@ var windows = map[Level]int{Fastest: 4 << 20, Default: 4 << 20, Better: 8 << 20,
 
 // encoders are expensive to make and hold megabytes: they are pooled, one pool
 // a level, each encoder used by one goroutine at a time without more of its
-// own, which costs the least CPU per byte.
+// own, which costs the least CPU per byte. They add no checksum: every reader
+// compares the NAR's hash, and the file's is in the narinfo.
 var encoders = func() map[Level]*sync.Pool {
 	pools := make(map[Level]*sync.Pool)
 	for level, speed := range map[Level]zstd.EncoderLevel{
@@ -83,7 +84,7 @@ var encoders = func() map[Level]*sync.Pool {
 		Best:    zstd.SpeedBestCompression,
 	} {
 		pools[level] = &sync.Pool{New: func() any {
-			e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(windows[level]))
+			e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithWindowSize(windows[level]))
 			if err != nil {
 				panic(err) // the options are constants
 			}
@@ -98,6 +99,7 @@ var encoders = func() map[Level]*sync.Pool {
 type compressor struct {
 	level Level
 	nar   io.Reader
+	small bool
 	pilot *pilot
 	places
 	hash   hash.Hash
@@ -106,63 +108,25 @@ type compressor struct {
 	pipe.Reader
 }
 
-// places bound what compressors take together: encoders, which hold megabytes
-// each, and among those that have one the processors. A compressor whose bytes
-// are not taken at once gives its processor back while it waits, so that
-// uploads can be under way beyond the number of processors.
-type places struct{ encoders, cpus chan struct{} }
-
-const (
-	// turn is how long a compressor keeps its processor while others wait for
-	// one. An encoder that comes back finds its tables, more than a megabyte,
-	// gone from the processor's caches: taking turns after every block doubled
-	// the time of compressing.
-	turn = 50 * time.Millisecond
-	// blocked is the time after which a write counts as one that had to wait.
-	blocked = 5 * time.Millisecond
-	// spareEncoders are those beyond one for each processor.
-	spareEncoders = 2
-)
-
-func newPlaces() places {
-	n := runtime.GOMAXPROCS(0)
-	return places{encoders: make(chan struct{}, n+spareEncoders), cpus: make(chan struct{}, n)}
-}
-
-// newCompressor makes a compressor; pilot is for Auto.
-func newCompressor(level Level, nar io.Reader, p places, pilot *pilot) *compressor {
+// newCompressor makes a compressor of a NAR that is small or not; pilot is for
+// Auto.
+func newCompressor(level Level, nar io.Reader, small bool, p places, pilot *pilot) *compressor {
 	if level == "" {
 		level = Default
 	}
-	c := &compressor{level: level, nar: nar, places: p, pilot: pilot, hash: sha256.New()}
+	c := &compressor{level: level, nar: nar, small: small, places: p, pilot: pilot, hash: sha256.New()}
 	c.Source = pipe.Func(c.compress)
 	return c
 }
 
 func (c *compressor) compress(w io.Writer) (int64, error) {
-	c.encoders <- struct{}{}
-	defer func() { <-c.encoders }()
-	c.cpus <- struct{}{}
-	defer func() { <-c.cpus }()
-	since, waiting := time.Now(), false
-	out := writerFunc(func(p []byte) (int, error) {
+	c.encoders.enter(c.small)
+	defer c.encoders.leave(c.small, c.small)
+	seat := c.seat(c.small)
+	defer seat.leave()
+	out := writerFunc(func(p []byte) (n int, err error) {
 		c.hash.Write(p)
-		begun := time.Now()
-		// Whether this write will wait is not known before: what the last one
-		// did is taken for it.
-		yields := waiting || begun.Sub(since) >= turn
-		if yields {
-			<-c.cpus
-		}
-		n, err := w.Write(p)
-		ended := time.Now()
-		waiting = ended.Sub(begun) >= blocked
-		if yields {
-			c.cpus <- struct{}{}
-			ended = time.Now()
-			since = ended
-		}
-		c.waited += ended.Sub(begun)
+		c.waited += seat.during(func() { n, err = w.Write(p) })
 		c.n += int64(n)
 		return n, err
 	})
@@ -199,10 +163,13 @@ func (c *compressor) compressAuto(out io.Writer) (int64, error) {
 	return c.n, a.end()
 }
 
-func (c *compressor) sum() (h nix.Hash) {
+// SHA256 is the hash of the compressed bytes, when all have been written.
+func (c *compressor) SHA256() (h [sha256.Size]byte) {
 	c.hash.Sum(h[:0])
 	return h
 }
+
+var _ blob.Digested = (*compressor)(nil)
 
 type writerFunc func(p []byte) (int, error)
 

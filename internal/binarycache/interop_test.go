@@ -511,7 +511,7 @@ func TestDecompressionBomb(t *testing.T) {
 	f.mustPush(t)
 	closure, _ := f.store.Closure(t.Context(), f.top)
 	p := closure[0]
-	bomb := newCompressor(Fastest, io.LimitReader(zeros{}, 1<<30), newPlaces(), nil)
+	bomb := newCompressor(Fastest, io.LimitReader(zeros{}, 1<<30), false, newPlaces(), nil)
 	if err := f.cache.Put(t.Context(), Default.narKey(p.NARHash), bomb, -1); err != nil {
 		t.Fatal(err)
 	}

@@ -169,7 +169,7 @@ func (s *Sink) Traits() cache.Traits {
 		// Uploads wait for the network: more of them than processors. The
 		// large are few, since each may hold several parts in memory.
 		t.Large += remoteLarge
-		t.Small, t.SmallBelow = min(r.Requests(), remoteSmallPool), remoteSmall
+		t.Small, t.SmallBelow = min(r.Requests(), remoteSmallPool), smallNAR
 		t.Publishers = min(r.Requests(), remoteSmallPool)
 	}
 	return t
@@ -177,7 +177,6 @@ func (s *Sink) Traits() cache.Traits {
 
 const (
 	remoteLarge     = 4
-	remoteSmall     = 1 << 20 // bytes of NAR; most paths of a closure are smaller
 	remoteSmallPool = 64
 )
 
@@ -300,7 +299,7 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 		looked = newInspection(s.o.Extras, nar)
 		nar = looked
 	}
-	c := newCompressor(s.o.Level, nar, s.places, s.pilot)
+	c := newCompressor(s.o.Level, nar, p.NARSize < smallNAR, s.places, s.pilot)
 	defer func() { _ = c.Close() }()
 	var existed bool
 	var err error
@@ -323,7 +322,7 @@ func (s *Sink) put(ctx context.Context, p nix.PathInfo, nar io.Reader) (nix.NARI
 	if err != nil {
 		return info, err // c may still be at work, in a goroutine, until it is closed
 	}
-	info.FileHash, info.FileSize = c.sum(), c.n
+	info.FileHash, info.FileSize = c.SHA256(), c.n
 	if looked != nil {
 		err = s.putExtras(ctx, p, info.URL, looked)
 	}

@@ -81,6 +81,13 @@ type Digester interface {
 	SHA256(ctx context.Context, key string) ([32]byte, error)
 }
 
+// Digested is what the reader that is given to Put may also be when it knows the
+// SHA-256 of its bytes, once it has been read or written to its end: who made
+// them has seen them when they were right.
+type Digested interface {
+	SHA256() [32]byte
+}
+
 // Creator is what a Store may also be when it can write an object only if there
 // is none of its key, so that of two writers one wins and nothing is replaced.
 type Creator interface {

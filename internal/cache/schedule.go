@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,7 @@ type job struct {
 	info       nix.NARInfo
 	waits      int    // references that are sent by this copy and not published
 	dependents []*job // those that wait for this one
+	above      int64  // what is to be done after it at least, in bytes of NAR that take as long
 	stored     bool
 	dead       bool // it, or something it refers to, failed
 	unwanted   bool // the plan came to say that it is there
@@ -80,7 +82,7 @@ func (s *schedule) follow(outs []Outcome) {
 	// What must be visible before a path that refers to the key may be: its
 	// job, or what is sent of the closure of a path that is elsewhere.
 	before := make(map[nix.StorePath][]*job)
-	var dead []*job
+	var all, fresh, dead []*job
 	for i := range outs {
 		path := outs[i].Info.Path
 		j := s.early[path]
@@ -117,15 +119,24 @@ func (s *schedule) follow(outs []Outcome) {
 			dep.dependents = append(dep.dependents, j)
 		}
 		before[path] = []*job{j}
-		s.left++
+		all = append(all, j)
 		switch {
 		case j.dead:
 			dead = append(dead, j)
 		case j.stored && j.waits == 0:
 			s.publish = append(s.publish, j)
 		case !known && (!s.traits.RefsFirst || j.waits == 0):
-			s.ready(j)
+			fresh = append(fresh, j)
 		}
+	}
+	s.left += len(all)
+	for _, j := range slices.Backward(all) { // referrers first: what they wait for weighs more than they
+		j.weigh(s.traits.RefsFirst)
+	}
+	heap.Init(&s.large) // what was offered had no weight but its own
+	heap.Init(&s.small)
+	for _, j := range fresh {
+		s.ready(j)
 	}
 	s.planned, s.early = true, nil
 	for _, j := range dead {
@@ -136,6 +147,24 @@ func (s *schedule) follow(outs []Outcome) {
 	}
 	s.changed.Broadcast()
 }
+
+// step is the size, in bytes, of a NAR that takes as long as it takes to
+// publish a path: a round trip.
+const step = 4 << 20
+
+// weigh computes how much of the copy cannot end before the job does: its NAR,
+// and the publishing, or if refsFirst sending, of the longest row of paths of
+// which each refers to the one before.
+func (j *job) weigh(refsFirst bool) {
+	for _, d := range j.dependents {
+		j.above = max(j.above, d.above+step)
+		if refsFirst {
+			j.above = max(j.above, d.weight())
+		}
+	}
+}
+
+func (j *job) weight() int64 { return j.path.NARSize + j.above }
 
 // ready queues a job's NAR to be sent.
 func (s *schedule) ready(j *job) {
@@ -416,16 +445,15 @@ func (w *countingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// jobHeap has the largest NAR on top, by path among equals.
+// jobHeap has the job on top for which most waits, by path among equals.
 type jobHeap []*job
 
 func (h jobHeap) Len() int { return len(h) }
 func (h jobHeap) Less(i, j int) bool {
-	a, b := h[i].path, h[j].path
-	if a.NARSize != b.NARSize {
-		return a.NARSize > b.NARSize
+	if a, b := h[i].weight(), h[j].weight(); a != b {
+		return a > b
 	}
-	return a.Path < b.Path
+	return h[i].path.Path < h[j].path.Path
 }
 func (h jobHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *jobHeap) Push(x any)   { *h = append(*h, x.(*job)) }

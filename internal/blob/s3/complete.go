@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"crypto/md5" // what S3 makes ETags of
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,13 +21,11 @@ func (u *upload) finish() (existed bool, err error) {
 	if err := u.ctx.Err(); err != nil {
 		return false, fmt.Errorf("put %s: %w", u.store.object(u.key), err)
 	}
-	if u.id == "" {
+	if u.group == nil {
 		return u.whole()
 	}
 	if u.cur != nil {
-		if err := u.send(); err != nil {
-			return false, err
-		}
+		u.send()
 	}
 	if err := u.group.Wait(); err != nil {
 		return false, err
@@ -43,7 +42,7 @@ func (u *upload) whole() (existed bool, err error) {
 	}
 	// Always with its hash: versitygw keeps what came of a body whose sender
 	// was killed, as if it were the object, unless it has a hash to compare.
-	hash := p.sum()
+	hash := u.digest(p)
 	sum := hex.EncodeToString(hash[:])
 	o := u.options()
 	if u.onlyNew {
@@ -72,6 +71,14 @@ func (u *upload) whole() (existed bool, err error) {
 		return u.stranger(hex.EncodeToString(hash.Sum(nil)))
 	}
 	return false, u.refused(err)
+}
+
+// digest is the hash of the object, which is that part.
+func (u *upload) digest(p *part) [sha256.Size]byte {
+	if u.source != nil {
+		return u.source.SHA256()
+	}
+	return p.sum()
 }
 
 // exists recognizes the refusal of a conditional write.

@@ -1,7 +1,7 @@
 package s3
 
 import (
-	"context" // what S3 makes ETags of
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -35,6 +35,7 @@ func (s *Store) put(ctx context.Context, key string, r io.Reader, size int64, on
 		return false, err
 	}
 	u := &upload{store: s, ctx: ctx, key: key, size: size, onlyNew: onlyNew}
+	u.source, _ = r.(blob.Digested)
 	defer u.close()
 	if u.partSize, err = s.config.plan(size); err != nil {
 		return false, fmt.Errorf("put %s: %w", s.object(key), err)
@@ -95,6 +96,7 @@ type upload struct {
 	key      string
 	size     int64 // -1: not known
 	onlyNew  bool
+	source   blob.Digested // nil: it is none
 	partSize func(number int) int64
 
 	n   int64 // bytes that came
@@ -102,16 +104,20 @@ type upload struct {
 	err error // of the upload, not of the source
 
 	// Of an upload in parts:
-	id      string
-	lock    *uploadLock
-	earlier map[int]minio.ObjectPart // that the server has, of another Put's upload; nil: it is this one's
-	broken  bool                     // it failed, and its source did not
-	useless atomic.Bool              // nobody is to go on with it
-	done    bool                     // put together
-	started int                      // parts
+	broken  bool        // it failed, and its source did not
+	useless atomic.Bool // nobody is to go on with it
+	done    bool        // put together
+	started int         // parts
 	group   *errgroup.Group
 	sending context.Context // ends when a part fails
 	parts   []*minio.ObjectPart
+
+	// What the server was asked for before the first part can go; set when
+	// begun is closed, or the group has ended.
+	begun   chan struct{}
+	id      string
+	lock    *uploadLock
+	earlier map[int]minio.ObjectPart // that the server has, of another Put's upload; nil: it is this one's
 }
 
 var _ io.ReaderFrom = (*upload)(nil)
@@ -193,9 +199,7 @@ func (u *upload) room() ([]byte, error) {
 		return nil, fmt.Errorf("put %s: got more than %d bytes", object, u.size)
 	}
 	if u.cur != nil && u.cur.size == u.cur.limit {
-		if err := u.send(); err != nil {
-			return nil, err
-		}
+		u.send()
 		ctx = u.sending
 	}
 	if u.cur == nil {
@@ -263,28 +267,13 @@ func (u *upload) sum(p *part) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// send has the current part sent. The first makes it an upload in parts.
-func (u *upload) send() error {
-	s := u.store
-	if u.id == "" {
-		if u.onlyNew {
-			// The condition is checked at the end: look before much is sent
-			// in vain.
-			switch _, err := s.Stat(u.ctx, u.key); {
-			case err == nil:
-				return errExists
-			case !errors.Is(err, blob.ErrNotExist):
-				return err
-			}
-		}
-		u.lock = s.lockUpload(u.key)
-		if found := s.unfinished(u.ctx, u.key, u.lock); found != nil {
-			u.id, u.earlier = found.id, found.parts
-		} else if err := u.initiate(); err != nil {
-			return err
-		}
-		u.lock.note(u.id)
+// send has the current part sent. The first makes it an upload in parts, which
+// takes several round trips: whoever makes the bytes does not wait for them.
+func (u *upload) send() {
+	if u.group == nil {
 		u.group, u.sending = errgroup.WithContext(u.ctx)
+		u.begun = make(chan struct{})
+		u.group.Go(u.start)
 	}
 	p := u.cur
 	u.cur = nil
@@ -293,21 +282,52 @@ func (u *upload) send() error {
 	u.parts = append(u.parts, sent)
 	u.group.Go(func() error {
 		defer p.free()
+		select {
+		case <-u.begun:
+		case <-u.sending.Done():
+			return u.ended(u.sending, nil)
+		}
 		var there bool
 		if *sent, there = u.arrived(number, p); there {
 			return nil
 		}
 		return u.sendPart(number, p, sent)
 	})
+}
+
+// start begins an upload in parts, or finds the one to go on with.
+func (u *upload) start() error {
+	s := u.store
+	if u.onlyNew {
+		// The condition is checked at the end: look before much is sent in
+		// vain.
+		switch _, err := s.Stat(u.sending, u.key); {
+		case err == nil:
+			return errExists
+		case !errors.Is(err, blob.ErrNotExist):
+			return err
+		}
+	}
+	u.lock = s.lockUpload(u.key)
+	if found := s.unfinished(u.sending, u.key, u.lock); found != nil {
+		u.id, u.earlier = found.id, found.parts
+	} else if err := u.initiate(); err != nil {
+		return err
+	}
+	u.lock.note(u.id)
+	close(u.begun)
 	return nil
 }
 
 // initiate begins an upload in parts.
 func (u *upload) initiate() error {
+	if u.sending.Err() != nil {
+		return u.ended(u.sending, nil)
+	}
 	s := u.store
 	// Who cancels now would leave an upload behind whose name nobody has
 	// heard: the answer is waited for, if not for long.
-	patient, cancel := linger(u.ctx, abortHaste)
+	patient, cancel := linger(u.sending, abortHaste)
 	defer cancel()
 	err := s.do(patient, "put", u.key, aDocument, func(ctx context.Context) (err error) {
 		u.id, err = s.core.NewMultipartUpload(ctx, s.config.Bucket, s.name(u.key), u.options())
@@ -316,8 +336,8 @@ func (u *upload) initiate() error {
 		}
 		return err
 	})
-	if u.ctx.Err() != nil {
-		return u.ended(u.ctx, nil)
+	if u.sending.Err() != nil {
+		return u.ended(u.sending, nil)
 	}
 	if err != nil {
 		return u.refused(err)

@@ -135,6 +135,7 @@ func TestPantherOS(t *testing.T) {
 		m.call(t, "verify-store").want(t, 0)
 		m.call(t, "build", "--host=yoga").want(t, 0)
 	})
+	t.Run("a newer Nix on the same store", func(t *testing.T) { m.newerNix(t, first.Run.NixVersion) })
 }
 
 // change gives a host a package that is built by a script, beside those of earlier

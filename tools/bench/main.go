@@ -51,7 +51,7 @@ type options struct {
 func parse(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&o.work, "work", ".panther/bench", "directory for closures and results, kept; 8 GB are needed")
+	f.StringVar(&o.work, "work", ".panther/bench", "directory for closures and results, kept; 20 GB are needed")
 	f.StringVar(&o.pcache, "pcache", ".panther/bin/pcache", "the pcache to measure")
 	f.StringVar(&o.nixes, "nix", os.Getenv("PANTHEROS_NIX_VERSIONS"), "folders of the versions of Nix to compare with, as in PATH")
 	f.StringVar(&o.s3, "s3", ".panther/bin", "folder of versitygw and minio; one that is not there is left out")

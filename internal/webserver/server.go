@@ -190,12 +190,8 @@ type tcpConn struct {
 type connKey struct{}
 
 // SetWriteDeadline leaves a deadline that is less than a second earlier: the
-// server sets one a minute ahead for each request, and timers cost. Taking it
-// away while nothing is sent is not needed either: the next answer has its own.
+// server sets one a minute ahead for each request, and timers cost.
 func (c *tcpConn) SetWriteDeadline(t time.Time) error {
-	if t.IsZero() {
-		return nil
-	}
 	if was := c.until.Load(); was != nil && !was.IsZero() {
 		if later := t.Sub(*was); later >= 0 && later < time.Second && time.Until(*was) > writeTimeout/2 {
 			return nil

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What is taken for a whole request net/http reads to its last byte and no
@@ -58,4 +59,23 @@ func FuzzParsePlain(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Clients that do not take their answers hold up the end of the server together,
+// not one after the other.
+func TestTheEndWaitsForAllTogether(t *testing.T) {
+	s, err := New(Options{Handler: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	for range 1000 { // 50 s, if each were waited for
+		c := &tcpConn{}
+		c.server = s
+		c.sending.Lock()
+		c.settle()
+	}
+	if took := time.Since(started); took < patience/2 || took > 20*time.Second {
+		t.Errorf("it took %s", took)
+	}
 }

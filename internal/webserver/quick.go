@@ -145,12 +145,20 @@ func (c *tcpConn) answer(r plainRequest) (done bool, err error) {
 	return true, err
 }
 
+// patience is how long the end of the server waits for quick answers that are
+// just being sent, in all: net/http closes connections one after the other, and
+// many clients may not take theirs.
+const patience = time.Second
+
 // settle waits for an answer that is just being sent, but not for a client that
 // does not take it.
 func (c *tcpConn) settle() {
 	for range 50 {
 		if c.sending.TryLock() {
 			c.sending.Unlock()
+			return
+		}
+		if c.server.patience.Add(-1) < 0 {
 			return
 		}
 		time.Sleep(time.Millisecond)

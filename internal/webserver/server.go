@@ -49,6 +49,7 @@ type Server struct {
 	slots    chan struct{}
 	tls      *tls.Config
 	draining chan struct{}
+	patience atomic.Int64 // milliseconds that closing may still wait for answers under way, of all connections together
 }
 
 // maxHeader bounds a request's header: no client of a binary cache needs a
@@ -74,6 +75,7 @@ func New(o Options) (*Server, error) {
 		o.Drain = 30 * time.Second
 	}
 	s := &Server{o: o, slots: make(chan struct{}, o.Connections), draining: make(chan struct{})}
+	s.patience.Store(patience.Milliseconds())
 	if o.CertFile != "" || o.KeyFile != "" {
 		if o.CertFile == "" || o.KeyFile == "" {
 			return nil, errors.New("TLS wants both a certificate and its key")

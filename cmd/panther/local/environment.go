@@ -1,12 +1,16 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Environment says where and how Nix is to run.
@@ -149,6 +153,11 @@ func (e Environment) Shell() (*Shell, error) {
 		}
 	}
 	env = append(env, "NIX_CONFIG="+strings.Join(settings, "\n"))
+	if !e.System() {
+		if err := e.beginStore(env); err != nil {
+			return nil, err
+		}
+	}
 	return &Shell{Env: env, EnvOf: cacheEnvironment(getenv), Path: path}, nil
 }
 
@@ -238,6 +247,39 @@ func (e Environment) privateStore(path string) (settings, env []string, err erro
 		"NIX_REMOTE=" + root,
 	}
 	return settings, env, nil
+}
+
+// beginStore has Nix make the folders and the database of a new chroot store,
+// alone: of several Nix that begin at once in a store that is not there, all but
+// one may fail ("creating symlink: File exists", "SQLite database is busy").
+func (e Environment) beginStore(env []string) error {
+	root := e.storeRoot()
+	begun := func() bool {
+		_, err := os.Stat(filepath.Join(root, "nix/var/nix/db/schema"))
+		return err == nil
+	}
+	if begun() {
+		return nil
+	}
+	lock, err := os.OpenFile(filepath.Join(root, ".begin"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("making a new store for Nix: %w", err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("making a new store for Nix: locking %s: %w", lock.Name(), err)
+	}
+	if begun() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(e.Nix.Dir, "nix-instantiate"), "--eval", "--expr", "1")
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("making a new store for Nix in %s: %v: %s", root, err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // groupExists reads /etc/group alone, as Nix's own look-up does on a machine

@@ -76,8 +76,8 @@ PROFILED := push-dir,push-versitygw,half-30ms,pull-http,serve-*
 profile: ## take the profile that pcache is compiled by (tools/pgo/pcache.pgo) anew, from make bench's cases
 	@versions=$$(tools/nix/prepare --versions $(STATE)/nix) && s3=$$(tools/s3/prepare --no-minio $(BIN)) && \
 	rm -rf $(STATE)/profiles && go build -o $(BIN)/pcache-plain ./cmd/pcache && go build -o $(BIN)/bench ./tools/bench && \
-	$(BIN)/bench --work $(STATE)/bench --pcache $(BIN)/pcache-plain --nix "$$versions" --s3 "$$s3" --cases '$(PROFILED)' --profiles $(STATE)/profiles $(BENCHFLAGS) && \
-	go run ./tools/pgo -o tools/pgo/pcache.pgo $(STATE)/profiles/*.pprof
+	$(BIN)/bench --work $(STATE)/bench --pcache $(BIN)/pcache-plain --nix "$$versions" --s3 "$$s3" --cases '$(PROFILED)' --profiles $(STATE)/profiles $$BENCHFLAGS && \
+	go run ./tools/pgo -o tools/pgo/pcache.pgo $$(find $(STATE)/profiles -name '*.pprof')
 
 .PHONY: microbench
 microbench: ## run the packages' own benchmarks

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -99,6 +100,22 @@ func (k PublicKey) String() string {
 // Verify says whether s is k's signature of the fingerprint.
 func (k PublicKey) Verify(fingerprint string, s Signature) bool {
 	return s.Name == k.Name && ed25519.Verify(k.key[:], []byte(fingerprint), s.Data[:])
+}
+
+// verifiesAny says whether one of the signatures is k's of the fingerprint.
+func (k PublicKey) verifiesAny(fingerprint string, sigs []Signature) bool {
+	return slices.ContainsFunc(sigs, func(s Signature) bool { return k.Verify(fingerprint, s) })
+}
+
+// replaceSignature returns sigs with s added, and without those of its name.
+func replaceSignature(sigs []Signature, s Signature) []Signature {
+	out := make([]Signature, 0, len(sigs)+1)
+	for _, old := range sigs {
+		if old.Name != s.Name {
+			out = append(out, old)
+		}
+	}
+	return append(out, s)
 }
 
 // ParseSignature reads a signature as narinfos and Nix's database have it.

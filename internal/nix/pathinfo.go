@@ -36,10 +36,8 @@ func (p PathInfo) SignedBy(keys []PublicKey) (PublicKey, bool) {
 	}
 	fingerprint := p.Fingerprint()
 	for _, k := range keys {
-		for _, s := range p.Signatures {
-			if k.Verify(fingerprint, s) {
-				return k, true
-			}
+		if k.verifiesAny(fingerprint, p.Signatures) {
+			return k, true
 		}
 	}
 	return PublicKey{}, false
@@ -48,14 +46,7 @@ func (p PathInfo) SignedBy(keys []PublicKey) (PublicKey, bool) {
 // Sign returns the path's info with the key's signature added. An earlier
 // signature under the same name is replaced: it is of another content or key.
 func (p PathInfo) Sign(k SecretKey) PathInfo {
-	sigs := make([]Signature, 0, len(p.Signatures)+1)
-	for _, s := range p.Signatures {
-		if s.Name != k.Name {
-			sigs = append(sigs, s)
-		}
-	}
-	sigs = append(sigs, k.Sign(p.Fingerprint()))
-	p.Signatures = sigs
+	p.Signatures = replaceSignature(p.Signatures, k.Sign(p.Fingerprint()))
 	return p
 }
 

@@ -109,30 +109,11 @@ func (r Realisation) traceFingerprint() string {
 // each of its names that is known.
 func (r Realisation) SignedBy(keys []PublicKey) (PublicKey, bool) {
 	for _, k := range keys {
-		if (r.DrvHash == "" || verifies(k, r.fingerprint(), r.Signatures)) && (r.Drv == "" || verifies(k, r.traceFingerprint(), r.TraceSignatures)) {
+		if (r.DrvHash == "" || k.verifiesAny(r.fingerprint(), r.Signatures)) && (r.Drv == "" || k.verifiesAny(r.traceFingerprint(), r.TraceSignatures)) {
 			return k, true
 		}
 	}
 	return PublicKey{}, false
-}
-
-func verifies(k PublicKey, fingerprint string, sigs []Signature) bool {
-	for _, s := range sigs {
-		if k.Verify(fingerprint, s) {
-			return true
-		}
-	}
-	return false
-}
-
-func replaceSignature(sigs []Signature, s Signature) []Signature {
-	out := make([]Signature, 0, len(sigs)+1)
-	for _, old := range sigs {
-		if old.Name != s.Name {
-			out = append(out, old)
-		}
-	}
-	return append(out, s)
 }
 
 // Marshal is the realisation as Nix 2.4 to 2.34 keep it in a binary cache, at

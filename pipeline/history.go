@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -71,17 +70,10 @@ func (h History) Previous(ctx context.Context, fleet string, inputs Inputs) (*re
 	return rep, nil
 }
 
-// RunName is a new name for a run in a history: when it began, and what tells it
-// from others of that second, the milliseconds first so that names sort by time.
-func RunName(started time.Time) string {
-	started = started.UTC()
-	return fmt.Sprintf("%s-%03d%s", started.Format("20060102T150405Z"), started.Nanosecond()/1e6, strings.ToLower(rand.Text())[:8])
-}
-
 // Add adds a run, whose report's files are in a folder that holds nothing else,
 // removes the oldest beyond Keep, and returns what is there then.
 func (h History) Add(ctx context.Context, started time.Time, dir string) (*trend.Index, error) {
-	args := []string{"put", "--json", "--name", RunName(started)}
+	args := []string{"put", "--json", "--name", report.RunName(started)}
 	if h.Keep > 0 {
 		args = append(args, "--keep", strconv.Itoa(h.Keep))
 	}

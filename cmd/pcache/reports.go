@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -95,8 +94,7 @@ Several may do so at the same time.
 				return usagef("--keep %d: want 1 or more", keep)
 			}
 			if name == "" {
-				now := time.Now().UTC() // milliseconds: names sort by time within a second as well
-				name = fmt.Sprintf("%s-%03d%s", now.Format("20060102T150405Z"), now.Nanosecond()/1e6, strings.ToLower(rand.Text())[:8])
+				name = report.RunName(time.Now())
 			}
 			if err := journal.CheckName(name); err != nil {
 				return usagef("--name: %v", err)

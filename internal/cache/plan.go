@@ -180,7 +180,7 @@ func (pl *planner) ask(ctx context.Context, ps []nix.PathInfo) (missing, upstrea
 	for _, p := range missing {
 		pl.absent[p.Path] = true
 	}
-	there := pl.mark(ps, missing)
+	there := pl.mark(ps)
 	if pl.trust {
 		for _, p := range there {
 			pl.imply(p)
@@ -217,15 +217,10 @@ func (pl *planner) except(ctx context.Context, ps []nix.PathInfo) (rest, upstrea
 	return rest, upstream, nil
 }
 
-// mark notes which of asked are not missing, and returns those.
-func (pl *planner) mark(asked, missing []nix.PathInfo) []nix.PathInfo {
-	absent := make(map[nix.StorePath]bool, len(missing))
-	for _, p := range missing {
-		absent[p.Path] = true
-	}
-	var there []nix.PathInfo
+// mark notes which of asked are there, and returns those.
+func (pl *planner) mark(asked []nix.PathInfo) (there []nix.PathInfo) {
 	for _, p := range asked {
-		if !absent[p.Path] {
+		if !pl.absent[p.Path] {
 			pl.present[p.Path] = Present
 			there = append(there, p)
 		}

@@ -111,11 +111,10 @@ func inList(ids []int64) string {
 
 // closureRead is a closure while it is read. Rows are known by their ids.
 type closureRead struct {
-	ids   []int64       // wanted, in the order in which they were met
-	read  int           // how many of them were asked for
-	index map[int64]int // of ids; and of infos, where the row was found
-	infos []nix.PathInfo
-	found []bool
+	ids   []int64        // wanted, in the order in which they were met
+	read  int            // how many of them were asked for
+	index map[int64]int  // of ids and infos
+	infos []nix.PathInfo // zero until the row was found
 	edges []edge
 }
 
@@ -129,7 +128,6 @@ func (c *closureRead) want(id int64) int {
 		c.index[id] = i
 		c.ids = append(c.ids, id)
 		c.infos = append(c.infos, nix.PathInfo{})
-		c.found = append(c.found, false)
 	}
 	return i
 }
@@ -154,8 +152,7 @@ func (c *closureRead) readInfos(ctx context.Context, tx *sql.Tx, in string) erro
 		if err != nil {
 			return err
 		}
-		i := c.index[id]
-		c.infos[i], c.found[i] = info, true
+		c.infos[c.index[id]] = info
 	}
 	return rows.Err()
 }
@@ -178,7 +175,7 @@ func (c *closureRead) readReferences(ctx context.Context, tx *sql.Tx, in string)
 
 // closure gives the infos their references.
 func (c *closureRead) closure(s *Store) ([]nix.PathInfo, error) {
-	if slices.Contains(c.found, false) {
+	if slices.ContainsFunc(c.infos, func(p nix.PathInfo) bool { return p.Path == "" }) {
 		return nil, fmt.Errorf("the database of %s is inconsistent: a reference to a missing row (nix-store --verify tells more)", s)
 	}
 	for _, e := range c.edges {

@@ -52,7 +52,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	return write(*out, lean(merged))
+	return write(*out, merged)
 }
 
 // read returns nothing for a profile of a process that was killed.
@@ -72,8 +72,14 @@ func read(name string) (*profile.Profile, error) {
 	return strip(p), nil
 }
 
-// strip takes away what is of one process or machine, so that equal stacks of
-// several are one: addresses, the program's file, when it ran.
+// deepest is how much of a stack is kept, from where time was spent: calls far
+// above are never hot for what they do themselves.
+const deepest = 12
+
+// strip takes away what is of one process or machine, and what is far above, so
+// that stacks that are the same to the compiler become one when profiles are
+// merged. Functions keep their names and lines, by which it finds calls; of
+// their files it needs nothing.
 func strip(p *profile.Profile) *profile.Profile {
 	p.TimeNanos, p.DurationNanos, p.Comments, p.DocURL = 0, 0, nil, ""
 	for _, m := range p.Mapping {
@@ -83,34 +89,14 @@ func strip(p *profile.Profile) *profile.Profile {
 	for _, l := range p.Location {
 		l.Address = 0
 	}
-	for _, s := range p.Sample {
-		s.Label, s.NumLabel, s.NumUnit = nil, nil, nil
-	}
-	return p
-}
-
-// deepest is how much of a stack is kept, from where time was spent: calls far
-// above are never hot for what they do themselves.
-const deepest = 12
-
-// lean merges samples that are the same once their stacks are cut. Functions
-// keep their names and lines, by which the compiler finds calls; of their files
-// it needs nothing.
-func lean(p *profile.Profile) *profile.Profile {
-	for _, s := range p.Sample {
-		if len(s.Location) > deepest {
-			s.Location = s.Location[:deepest]
-		}
-	}
 	for _, f := range p.Function {
 		f.Filename = filepath.Base(f.Filename)
 	}
-	p = p.Compact()
-	merged, err := profile.Merge([]*profile.Profile{p})
-	if err != nil { // of one that has just been merged
-		return p
+	for _, s := range p.Sample {
+		s.Label, s.NumLabel, s.NumUnit = nil, nil, nil
+		s.Location = s.Location[:min(len(s.Location), deepest)]
 	}
-	return merged
+	return p
 }
 
 func write(name string, p *profile.Profile) error {

@@ -22,9 +22,11 @@ func take(t *testing.T, name string) {
 	if err := pprof.StartCPUProfile(f); err != nil {
 		t.Fatal(err)
 	}
+	n := 0
 	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
-		spin()
+		n += spin()
 	}
+	t.Log(n)
 	pprof.StopCPUProfile()
 }
 

@@ -107,7 +107,8 @@ func (c *tcpConn) answer(r plainRequest) (done bool, err error) {
 	method := http.MethodGet
 	buf := answers.Get().(*[]byte)
 	defer answers.Put(buf)
-	b := append((*buf)[:0], "HTTP/1.1 200 OK\r\n"...)
+	b := (*buf)[:0]
+	b = append(b, "HTTP/1.1 200 OK\r\n"...)
 	b = append(b, q.Header...)
 	b = append(b, "Content-Length: "...)
 	b = strconv.AppendInt(b, int64(len(q.Body)), 10)
@@ -131,7 +132,7 @@ func (c *tcpConn) answer(r plainRequest) (done bool, err error) {
 		return false, err
 	}
 	c.sending.Lock()
-	n, err := c.TCPConn.Write(b)
+	n, err := c.Write(b)
 	c.sending.Unlock()
 	if c.server.o.Access != nil {
 		if c.remote == "" {

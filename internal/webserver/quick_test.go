@@ -2,7 +2,6 @@ package webserver_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -99,6 +98,7 @@ func replies(t *testing.T, address string, texts []string, heads []int) string {
 			if err != nil {
 				t.Errorf("body: %v", err)
 			}
+			_ = answer.Body.Close()
 			fmt.Fprintf(&b, "%d: %s length %d %v %d bytes %q\n", i, answer.Status, answer.ContentLength, answer.Header, len(body), body[:min(len(body), 40)])
 			if answer.Close {
 				fmt.Fprintf(&b, "%d: closes\n", i)
@@ -192,6 +192,7 @@ func TestQuickConnectionsEnd(t *testing.T) {
 			var answer *http.Response
 			if answer, err = http.ReadResponse(r, nil); err == nil {
 				_, err = io.Copy(io.Discard, answer.Body)
+				_ = answer.Body.Close()
 			}
 		}
 		switch {
@@ -218,29 +219,20 @@ func TestQuickConnectionsEnd(t *testing.T) {
 // and does not hold up the end of the server.
 func TestQuickAnswersNotTaken(t *testing.T) {
 	body := strings.Repeat("x", 4<<20)
-	server, err := webserver.New(webserver.Options{
+	address, cancel, done := serving(t, webserver.Options{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }),
 		Quick:   func(string) (webserver.Quick, bool) { return webserver.Quick{Body: []byte(body)}, true },
 		Drain:   2 * time.Second,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, []net.Listener{l}) }()
-	c := dial(t, l.Addr().String())
+	c := dial(t, address)
 	if _, err := io.WriteString(c, plain); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil); err != nil {
+	first, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil) // the handler's, a few bytes
+	if err != nil {
 		t.Fatal(err)
 	}
+	_ = first.Body.Close()
 	if _, err := io.WriteString(c, plain); err != nil {
 		t.Fatal(err)
 	}
@@ -259,24 +251,14 @@ func TestQuickAnswersNotTaken(t *testing.T) {
 func TestQuickAnswersWhileTheServerEnds(t *testing.T) {
 	for range 5 {
 		body := strings.Repeat("x", 700)
-		server, err := webserver.New(webserver.Options{
+		address, cancel, done := serving(t, webserver.Options{
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }),
 			Quick:   func(string) (webserver.Quick, bool) { return webserver.Quick{Body: []byte(body)}, true },
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- server.Serve(ctx, []net.Listener{l}) }()
 		var clients sync.WaitGroup
 		var answered atomic.Int64
 		for range 8 {
-			c := dial(t, l.Addr().String())
+			c := dial(t, address)
 			clients.Go(func() {
 				r := bufio.NewReader(c)
 				for {
@@ -291,6 +273,7 @@ func TestQuickAnswersWhileTheServerEnds(t *testing.T) {
 					answer, err := http.ReadResponse(r, nil)
 					if err == nil {
 						_, err = io.Copy(io.Discard, answer.Body)
+						_ = answer.Body.Close()
 					}
 					if err != nil {
 						t.Errorf("cut in an answer: %v", err)

@@ -111,7 +111,7 @@ func (s *Server) Serve(ctx context.Context, listeners []net.Listener) error {
 	var serving sync.WaitGroup
 	for _, l := range listeners {
 		serving.Go(func() {
-			l := net.Listener(&limited{Listener: l, server: s, slots: s.slots, closed: make(chan struct{})})
+			l := net.Listener(&limited{Listener: l, server: s, closed: make(chan struct{})})
 			var err error
 			if s.tls != nil {
 				err = s.server.ServeTLS(l, "", "")
@@ -147,7 +147,6 @@ func (s *Server) Draining() <-chan struct{} { return s.draining }
 type limited struct {
 	net.Listener
 	server *Server
-	slots  chan struct{}
 	once   sync.Once
 	closed chan struct{}
 }
@@ -155,16 +154,16 @@ type limited struct {
 // Accept waits for a slot, then for a connection.
 func (l *limited) Accept() (net.Conn, error) {
 	select {
-	case l.slots <- struct{}{}:
+	case l.server.slots <- struct{}{}:
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
-		<-l.slots
+		<-l.server.slots
 		return nil, err
 	}
-	release := sync.OnceFunc(func() { <-l.slots })
+	release := sync.OnceFunc(func() { <-l.server.slots })
 	switch c := c.(type) {
 	case *net.TCPConn:
 		return &tcpConn{TCPConn: c, release: release, quickConn: quickConn{server: l.server}}, nil

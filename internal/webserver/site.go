@@ -79,7 +79,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if below, ok := strings.CutPrefix(path, "/"+s.Name+"/"); ok {
+	if below, ok := s.below(path); ok {
 		r = r.Clone(r.Context())
 		r.URL.Path, r.URL.RawPath = "/"+below, ""
 	}
@@ -92,12 +92,22 @@ func (s *Site) Quick(path string) (q Quick, ok bool) {
 	if !ok || s.Remembered == nil || !s.Gate.Anonymous.May(s.Name, token.Pull) {
 		return q, false
 	}
-	if below, ok := strings.CutPrefix(key, s.Name); ok && strings.HasPrefix(below, "/") {
-		key = below[1:]
+	if below, ok := s.below(path); ok {
+		key = below
 	}
 	q.Subject = s.Gate.Anonymous.Name
 	q.Header, q.Body, ok = s.Remembered(key)
 	return q, ok
+}
+
+// below is what follows /NAME/ in a path: the cache's root is there as well as at /.
+func (s *Site) below(path string) (key string, ok bool) {
+	for _, part := range []string{"/", s.Name, "/"} { // a path is looked at for every request: nothing is put together
+		if path, ok = strings.CutPrefix(path, part); !ok {
+			return "", false
+		}
+	}
+	return path, true
 }
 
 func (s *Site) cache(w http.ResponseWriter, r *http.Request, who token.Subject) {

@@ -14,8 +14,21 @@ import (
 	"gitlab.com/pantheros/pantheros/internal/webserver"
 )
 
-// start serves a handler and returns the address.
+// start serves a handler until the test ends and returns the address.
 func start(t *testing.T, o webserver.Options) string {
+	t.Helper()
+	address, end, done := serving(t, o)
+	t.Cleanup(func() {
+		end()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return address
+}
+
+// serving serves a handler until end is called; done has how that ended.
+func serving(t *testing.T, o webserver.Options) (address string, end context.CancelFunc, done <-chan error) {
 	t.Helper()
 	server, err := webserver.New(o)
 	if err != nil {
@@ -26,15 +39,10 @@ func start(t *testing.T, o webserver.Options) string {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, []net.Listener{l}) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return l.Addr().String()
+	t.Cleanup(cancel)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx, []net.Listener{l}) }()
+	return l.Addr().String(), cancel, ended
 }
 
 func dial(t *testing.T, address string) net.Conn {
